@@ -1,0 +1,29 @@
+"""What makes pictures: one file a backend, one protocol for all. `dispatch` sees nothing else of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from assetline.records import PlannedRequest, Render
+
+
+class Backend(Protocol):
+    """A place that makes pictures. `name` is the lane's name in manifests (`fpo`, `http://gpu1:8188`)."""
+
+    name: str
+
+    def suits(self, planned: PlannedRequest) -> bool:
+        """Whether this kind of backend can make the request at all (FPO only comps, ComfyUI only workflows)."""
+
+    async def probe(self) -> None:
+        """One cheap question: does it answer, and could it work? Raises BackendError."""
+
+    async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
+        """Make the picture and bring its bytes back. `attempt` counts from 1 and makes ids unique.
+
+        Raises BackendError, the class saying whether another try may help. Cancelling it cancels the work
+        on the backend too, within a few seconds.
+        """
+
+    async def close(self) -> None:
+        """Give back connections."""
