@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass, field
 
 from assetline.records import Record
+
+
+def slug(text: str) -> str:
+    """Fold a name for comparison: `"Größe / Size "` and `"GRÖSSE_size"` are both `grösse_size`.
+
+    Composed, casefolded, runs of anything but letters (of any script) and digits as one `_`, none at the ends.
+    """
+    folded = unicodedata.normalize("NFC", text).casefold()
+    return re.sub(r"[\W_]+", "_", folded).strip("_")
 
 
 class Style(Record):

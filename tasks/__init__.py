@@ -1,0 +1,1 @@
+"""Prefect tasks: thin sleeves round core functions."""
