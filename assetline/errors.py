@@ -105,7 +105,7 @@ class BackendError(AssetlineError):
     `detail` is for the log alone (a stack trace, a whole answer); the message is for a producer.
     """
 
-    fault = "worker"
+    fault: ClassVar[Fault] = "worker"
 
     def __init__(self, message: str, *, lane: str = "", job_id: str = "", detail: str = "") -> None:
         super().__init__(message)
@@ -141,7 +141,7 @@ class JobFailed(BackendError):
 
 
 class LaneUnsuited(BackendError):
-    """This worker lacks a model, a LoRA or a node class; another worker may have it."""
+    """The worker lacks a model, a LoRA or a node class; another worker may have it."""
 
     transient = True
 

@@ -25,6 +25,7 @@ class RetryPolicy:
         return detoured < self.detours if is_detour(error) else spent < self.attempts
 
 
+DEFAULT_POLICY = RetryPolicy()
 NO_RETRIES = RetryPolicy(attempts=1, detours=1)
 
 

@@ -1,5 +1,7 @@
-"""The records that travel between the steps. Frozen pydantic models cross a border (sheet, JSON, task
-result); frozen dataclasses live inside a run. One record holds all that makes a picture: `ImageRequest`."""
+"""The records that travel between the steps; one of them holds all that makes a picture: `ImageRequest`.
+
+Frozen pydantic models cross a border (sheet, JSON, task result); frozen dataclasses live inside a run.
+"""
 
 from __future__ import annotations
 

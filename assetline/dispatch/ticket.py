@@ -1,0 +1,82 @@
+"""One request on its way through the lanes: what the asset step gets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from assetline.dispatch.lane import Lane, Slot
+from assetline.errors import AssetlineError, BackendError, BackendUnavailable, LaneUnsuited
+from assetline.policy import DEFAULT_POLICY, is_detour
+from assetline.records import Attempt, PlannedRequest, Render
+
+log = logging.getLogger(__name__)
+
+
+class Ticket:
+    """A planned request with its place in the queue, the lane that holds it, and what was tried.
+
+    `wait_for_slot` puts it back into the queue and answers when another lane has pulled it.
+    """
+
+    def __init__(self, planned: PlannedRequest, number: int, affinity: str) -> None:
+        self.planned = planned
+        self.number = number
+        self.affinity = affinity
+        self.attempts: list[Attempt] = []
+        self.unsuited: set[Lane] = set()
+        self.avoided: set[Lane] = set()
+        self.slot: Slot | None = None
+        self.entered: asyncio.Future[Slot] | None = None
+        self.policy = DEFAULT_POLICY
+        self.wait_for_slot: Callable[[Ticket], Awaitable[Slot]] | None = None
+        self._detours = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Higher priority first, then the order of the sheet."""
+        return (-self.planned.priority, self.number)
+
+    def suits(self, lane: Lane) -> bool:
+        """Whether `lane` may make it at all."""
+        return not lane.gone and lane not in self.unsuited and lane.backend.suits(self.planned)
+
+    async def generate(self) -> Render:
+        """Make the picture on the lane that pulled the ticket; the slot is free as soon as the bytes are here.
+
+        Raises BackendError; `again` then says whether there is another try.
+        """
+        slot = self._held()
+        try:
+            render = await slot.lane.backend.generate(self.planned, len(self.attempts) + 1)
+        except BackendUnavailable as error:
+            slot.lane.fail(str(error))
+            raise
+        finally:
+            slot.free()
+        self.attempts.append(Attempt(lane=render.lane, job_id=render.job_id, seconds=round(render.seconds, 3)))
+        return render
+
+    async def again(self, error: AssetlineError) -> None:
+        """Note what failed and wait for another slot. Raises `error` itself where no other try may help."""
+        self._note(error)
+        spent = len(self.attempts) - self._detours
+        if self.wait_for_slot is None or not self.policy.try_again(error, spent, self._detours):
+            raise error
+        self.slot = await self.wait_for_slot(self)
+
+    def _note(self, error: AssetlineError) -> None:
+        lane = self._held().lane
+        log.info("try failed: request=%s lane=%s error=%s", self.planned.label, lane.name, error)
+        if isinstance(error, BackendError):
+            self.attempts.append(Attempt(lane=lane.name, job_id=error.job_id, error=str(error), fault=error.fault))
+        else:  # the lane gave a picture that cannot be used: its try is the last one noted
+            self.attempts[-1] = self.attempts[-1].model_copy(update={"error": str(error), "fault": error.fault})
+        self._detours += is_detour(error)
+        (self.unsuited if isinstance(error, LaneUnsuited) else self.avoided).add(lane)
+
+    def _held(self) -> Slot:
+        if self.slot is None:
+            raise RuntimeError("a ticket generates only after a lane has pulled it")
+        return self.slot
