@@ -155,6 +155,21 @@ class PlannedRequest(Record):
         return f"{self.row}-{self.variant}-{self.request.width}x{self.request.height}"
 
 
+class RunOptions(Record):
+    """What a person chooses for one run; also the flow's parameter, so Prefect draws a form from it.
+
+    `lanes`: `fpo`, or ComfyUI URLs (settings where empty). `rows`: ids to make, all where empty. `only_valid`
+    makes the rows without errors. `max_cost`: USD that the run may spend.
+    """
+
+    lanes: tuple[str, ...] = ()
+    store: str = ""
+    rows: tuple[str, ...] = ()
+    only_valid: bool = False
+    max_cost: float = Field(default=0.0, ge=0)
+    campaign: str = Field(default="", max_length=80)
+
+
 @dataclass(frozen=True)
 class Render:
     """What a lane gave back: bytes and facts. Lives only inside the asset step.

@@ -1,0 +1,238 @@
+"""The command line: parse, call, print. What is heavy is imported by the command that needs it.
+
+Data goes to stdout, everything else to stderr. Exit codes are promises: see `EXIT_CODES`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from assetline import __version__
+from assetline.errors import AssetlineError, SheetError
+from assetline.records import RunOptions
+
+EXIT_CODES = (
+    "Exit codes: 0 all well, 1 unexpected, 2 usage, 3 the sheet is invalid, 4 finished with failures, 5 refused by "
+    "budget, 6 a lane or the store cannot be reached, 130 interrupted (run it again to go on)."
+)
+INTERRUPTED = 130
+
+app = App(
+    name="assetline",
+    version=__version__,
+    help="A campaign spreadsheet goes in; reviewed, traceable image assets come out.",
+    help_epilogue=EXIT_CODES,
+    default_parameter=Parameter(show_default=False),
+)
+workflows = App(name="workflows", help="ComfyUI workflows: what can be run, and what each one takes.")
+app.command(workflows)
+
+Flag = Parameter(negative="")
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, for programs.")]
+Lanes = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--lane", negative="", help="fpo, or a ComfyUI URL; repeatable. Default: ASSETLINE_COMFYUI, else fpo."
+    ),
+]
+StoreUri = Annotated[str, Parameter(name="--store", help="A folder or s3://bucket/prefix. Default: ASSETLINE_STORE.")]
+Campaign = Annotated[str, Parameter(name="--campaign", help="The campaign's name. Default: the sheet's file name.")]
+
+
+@app.command
+def check(
+    sheet: str,
+    *,
+    lane: Lanes = (),
+    campaign: Campaign = "",
+    no_write: Annotated[bool, Flag] = False,
+    json: Json = False,
+) -> int:
+    """Say everything that is wrong with a sheet, in one pass; nothing is generated.
+
+    Writes SHEET.checked beside the sheet: the same rows with status, problem and fix.
+
+    Example: assetline check campaigns/spring-launch.csv
+
+    Parameters
+    ----------
+    sheet
+        A CSV, TSV or XLSX file, or s3://bucket/key.
+    no_write
+        Write no checked copy.
+    """
+    from apps.check import check_sheet
+
+    return check_sheet(sheet, RunOptions(lanes=lane, campaign=campaign), write=not no_write, as_json=json)
+
+
+@app.command
+def plan(
+    sheet: str, *, lane: Lanes = (), store: StoreUri = "", rows: str = "", campaign: Campaign = "", json: Json = False
+) -> int:
+    """Check a sheet and say what a run would make, on which lanes, how long and for how much. Costs nothing.
+
+    Example: assetline plan campaigns/holiday.xlsx --lane http://127.0.0.1:8188
+
+    Parameters
+    ----------
+    sheet
+        A CSV, TSV or XLSX file, or s3://bucket/key.
+    rows
+        Ids with commas: only these rows.
+    """
+    from apps.check import plan_run
+
+    options = RunOptions(lanes=lane, store=store, rows=_ids(rows), campaign=campaign)
+    return plan_run(sheet, options, as_json=json)
+
+
+@app.command
+def run(
+    sheet: str,
+    *,
+    lane: Lanes = (),
+    store: StoreUri = "",
+    rows: str = "",
+    only_valid: Annotated[bool, Flag] = False,
+    max_cost: float = 0.0,
+    yes: Annotated[bool, Flag] = False,
+    direct: Annotated[bool, Flag] = False,
+    campaign: Campaign = "",
+    json: Json = False,
+) -> int:
+    """Make a campaign's pictures: a Prefect flow run. What is already made is not made again.
+
+    Example: assetline run campaigns/spring-launch.csv
+
+    Example: assetline run holiday.xlsx --lane http://gpu1:8188 --lane http://gpu2:8188 --store s3://assets/2026
+
+    Parameters
+    ----------
+    sheet
+        A CSV, TSV or XLSX file, or s3://bucket/key.
+    rows
+        Ids with commas: only these rows.
+    only_valid
+        Run the rows without errors, though others have some.
+    max_cost
+        USD that this run may spend. Nothing in this version costs money.
+    yes
+        Do not ask before money is spent.
+    direct
+        The same steps without Prefect: starts at once, leaves no history.
+    """
+    from apps.run import run_sheet
+
+    del yes  # nothing in this version costs money, so there is nothing to ask
+    options = RunOptions(
+        lanes=lane, store=store, rows=_ids(rows), only_valid=only_valid, max_cost=max_cost, campaign=campaign
+    )
+    return run_sheet(sheet, options, direct=direct, as_json=json)
+
+
+@app.command
+def runs(*, campaign: Campaign = "", store: StoreUri = "", json: Json = False) -> int:
+    """List the runs in the store, newest first.
+
+    Example: assetline runs --campaign spring-launch
+    """
+    from apps.runs import list_runs
+
+    return list_runs(campaign, store, as_json=json)
+
+
+@app.command
+def status(
+    run: str = "",
+    *,
+    by: Literal["lane", "row", "size", "workflow"] = "lane",
+    campaign: Campaign = "",
+    store: StoreUri = "",
+    json: Json = False,
+) -> int:
+    """Say how a run stands or ended: counts, what failed and why, seconds and cost by lane.
+
+    Example: assetline status
+
+    Example: assetline status 20261122T014500Z-9f3a1c --by row
+
+    Parameters
+    ----------
+    run
+        A run id, or the beginning of one. Default: the newest.
+    by
+        What the table counts by.
+    """
+    from apps.runs import show_run
+
+    return show_run(run, by, campaign, store, as_json=json)
+
+
+@workflows.command(name="list")
+def list_workflows(*, json: Json = False) -> int:
+    """List the workflows that a sheet's `workflow` column may name.
+
+    Example: assetline workflows list
+    """
+    from apps.workflows import print_workflows
+
+    return print_workflows(as_json=json)
+
+
+@workflows.command
+def inspect(file: str, *, json: Json = False) -> int:
+    """Explain one workflow: each parameter with its range, default and the nodes that it sets.
+
+    Example: assetline workflows inspect sdxl-lora
+
+    Parameters
+    ----------
+    file
+        A workflow's name, or its graph file in API format.
+    """
+    from apps.workflows import inspect_workflow
+
+    return inspect_workflow(file, as_json=json)
+
+
+@app.command
+def doctor(*, lane: Lanes = (), store: StoreUri = "", json: Json = False) -> int:
+    """Probe everything that a run needs. Each line is ok, warn or fail, with the command that mends it.
+
+    Example: assetline doctor
+    """
+    from apps.doctor import examine
+
+    return examine(RunOptions(lanes=lane, store=store), as_json=json)
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    try:
+        code = app(arguments, result_action="return_value")
+    except SheetError as error:
+        print(*(str(problem) for problem in error.problems), str(error), sep="\n", file=sys.stderr)
+        code = error.exit_code
+    except AssetlineError as error:
+        print(error, file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on where it stopped.", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # `assetline runs | head`
+        sys.stderr.close()
+        code = 0
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

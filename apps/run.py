@@ -1,0 +1,84 @@
+"""`run`: the main job, as a Prefect flow run or (`--direct`) without Prefect. The steps are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+
+from apps.prefect_api import prefect_api
+from apps.terminal import Terminal, summary
+from assetline.bootstrap.planning import FPO, Planning, plan_sheet
+from assetline.bootstrap.running import open_job
+from assetline.errors import SheetError
+from assetline.pipeline import Progress, RunResult, run_campaign, watcher
+from assetline.records import RunOptions
+from assetline.settings import Settings, load_settings
+
+SOME_FAILED = 4
+INTERRUPTED = 130
+
+
+def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool) -> int:
+    """Run a campaign and print its summary. Raises SheetError before anything is started, and what the run raises."""
+    settings = load_settings()
+    planning = plan_sheet(sheet, options, settings)
+    if not planning.plan.ok:
+        raise SheetError(planning.plan.problems)
+    _say_default_lane(planning, options, settings)
+    with Terminal() as terminal:
+        token = watcher.set(terminal)
+        try:
+            if direct:
+                terminal.log_through(logging.getLogger("assetline"))
+                asyncio.run(_run_direct(planning, options, settings))
+            else:
+                _run_with_prefect(terminal, sheet, options)
+        except KeyboardInterrupt:
+            if terminal.result is None:
+                raise
+        finally:
+            watcher.reset(token)
+    if terminal.result is None:
+        raise RuntimeError("the run ended without a result")
+    return _report(terminal.result, as_json=as_json)
+
+
+async def _run_direct(planning: Planning, options: RunOptions, settings: Settings) -> None:
+    async with open_job(planning, options, settings) as job:
+        await run_campaign(job, lambda step: step, _say_nothing)
+
+
+def _say_nothing(_progress: Progress) -> None:
+    """The terminal follows the run as its watcher."""
+
+
+def _run_with_prefect(terminal: Terminal, sheet: str, options: RunOptions) -> None:
+    with prefect_api(terminal) as ready:
+        from apps.prefect_run import run_flow
+
+        ready()
+        run_flow(terminal, sheet, options)
+
+
+def _say_default_lane(planning: Planning, options: RunOptions, settings: Settings) -> None:
+    if planning.lanes == (FPO,) and not options.lanes and not settings.comfyui:
+        print(
+            "No lane is set, so the FPO lane draws placeholders. "
+            "--lane http://gpu1:8188 (or ASSETLINE_COMFYUI) makes real pictures.",
+            file=sys.stderr,
+        )
+
+
+def _report(result: RunResult, *, as_json: bool) -> int:
+    print(summary(result), file=sys.stderr)
+    record = result.record
+    if as_json:
+        facts = record.model_dump(
+            mode="json", include={"campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd"}
+        )
+        print(json.dumps(facts, ensure_ascii=False))
+    if record.interrupted:
+        return INTERRUPTED
+    return SOME_FAILED if record.counts.failed else 0

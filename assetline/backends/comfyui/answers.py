@@ -1,0 +1,108 @@
+"""ComfyUI's answers as records: /queue, /history/{id}, /object_info.
+
+Newer versions add fields and lengthen the queue's tuples: all is read by name or index, and nothing is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from assetline.records import Record
+
+_CLASSES_AND_INPUTS = {
+    "checkpoints": ("CheckpointLoaderSimple", "ckpt_name"),
+    "loras": ("LoraLoader", "lora_name"),
+    "controlnets": ("ControlNetLoader", "control_net_name"),
+    "samplers": ("KSampler", "sampler_name"),
+    "schedulers": ("KSampler", "scheduler"),
+}
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The prompt_ids on a worker, those of other clients too: what runs, and what waits (in heap order)."""
+
+    running: tuple[str, ...]
+    pending: tuple[str, ...]
+
+    def __contains__(self, prompt_id: str) -> bool:
+        return prompt_id in self.running or prompt_id in self.pending
+
+    @classmethod
+    def read(cls, answer: dict[str, Any]) -> Queue:
+        """From GET /queue: lists of `[number, prompt_id, graph, extra_data, outputs, ...]`."""
+        return cls(
+            running=tuple(str(item[1]) for item in answer["queue_running"]),
+            pending=tuple(str(item[1]) for item in answer["queue_pending"]),
+        )
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A picture on the worker's disk, as /view wants it named. `type` is `output`, `temp` or `input`."""
+
+    filename: str
+    subfolder: str
+    type: str
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """A prompt that has ended. `messages` maps an event (`execution_error`) to its data, `images` a node to files."""
+
+    succeeded: bool
+    messages: dict[str, dict[str, Any]]
+    images: dict[str, tuple[ImageFile, ...]]
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start of the execution to its end by the worker's own clock; None where it does not say."""
+        start = self.messages.get("execution_start", {}).get("timestamp")
+        stamps = [data["timestamp"] for data in self.messages.values() if "timestamp" in data]
+        return (max(stamps) - start) / 1000 if start is not None else None
+
+    @classmethod
+    def read(cls, item: dict[str, Any]) -> HistoryEntry:
+        """From one value of GET /history/{id}; `status` may be null there."""
+        status = item.get("status") or {}
+        return cls(
+            succeeded=status.get("status_str", "success") == "success",
+            messages={str(message[0]): dict(message[1]) for message in status.get("messages", [])},
+            images={node: _image_files(output) for node, output in (item.get("outputs") or {}).items()},
+        )
+
+
+def _image_files(output: dict[str, Any]) -> tuple[ImageFile, ...]:
+    return tuple(
+        ImageFile(str(file["filename"]), str(file.get("subfolder", "")), str(file.get("type", "output")))
+        for file in output.get("images") or []
+    )
+
+
+class Capabilities(Record):
+    """What a worker can do, by its own /object_info. `node_classes` is sorted.
+
+    Files are spelled as this worker spells them: one on Windows has back-slashes between folder and file.
+    """
+
+    version: str = ""
+    checkpoints: tuple[str, ...] = ()
+    loras: tuple[str, ...] = ()
+    controlnets: tuple[str, ...] = ()
+    samplers: tuple[str, ...] = ()
+    schedulers: tuple[str, ...] = ()
+    node_classes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, object_info: dict[str, Any], version: str) -> Capabilities:
+        """From GET /object_info; a class that the worker lacks gives an empty list."""
+        lists = {field: _choices(object_info, *place) for field, place in _CLASSES_AND_INPUTS.items()}
+        return cls(version=version, node_classes=tuple(sorted(object_info)), **lists)
+
+
+def _choices(object_info: dict[str, Any], class_type: str, name: str) -> tuple[str, ...]:
+    """The choices of an input, from `[[...], {}]` or the newer `["COMBO", {"options": [...]}]`."""
+    config = object_info.get(class_type, {}).get("input", {}).get("required", {}).get(name, [[]])
+    options = config[0] if isinstance(config[0], list) else config[1].get("options", [])
+    return tuple(str(option) for option in options)

@@ -1,0 +1,152 @@
+"""A sheet read and planned against what this machine has. Quick to import: `check` and `plan` stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from assetline.catalogue import load_catalogue
+from assetline.errors import OptionError
+from assetline.plan import CampaignPlan, World, campaign_slug, plan_campaign
+from assetline.records import RunOptions
+from assetline.settings import Settings
+from assetline.sheet import Limits, read_sheet
+from assetline.store import Store
+from assetline.workflow import Workflow, load_workflows
+
+FPO = "fpo"
+REPLICATE = "replicate"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sheet as it was read: its file name and bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Planning:
+    """A sheet with its plan. `plan.problems` says what is wrong with it; `references` are bytes by sha256."""
+
+    source: Source
+    plan: CampaignPlan
+    lanes: tuple[str, ...]
+    workflows: Mapping[str, Workflow]
+    references: dict[str, bytes] = field(repr=False)
+
+
+def read_source(address: str, settings: Settings) -> Source:
+    """The bytes at a path or `s3://bucket/key`. Raises OptionError (no such file), StoreError."""
+    if address.startswith("s3://"):
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        return Source(PurePosixPath(key).name, open_store(f"s3://{bucket}", settings).get(key).data)
+    path = Path(address)
+    try:
+        if path.stat().st_size > settings.max_sheet_bytes:  # the reader says so too; this guards the memory
+            raise OptionError(
+                f"{address} has {path.stat().st_size:,} bytes; the limit is {settings.max_sheet_bytes:,} "
+                "(ASSETLINE_MAX_SHEET_BYTES)."
+            )
+        return Source(path.name, path.read_bytes())
+    except OSError as error:
+        raise OptionError(f"{address} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+
+
+def open_store(uri: str, settings: Settings) -> Store:
+    """A folder, or `s3://bucket/prefix`. Raises OptionError for any other scheme."""
+    if uri.startswith("s3://"):
+        from assetline.store.s3 import open_s3  # boto3 takes 0.3 s to import and `check` needs none
+        from assetline.store.s3_client import S3Settings
+
+        return open_s3(uri, S3Settings(endpoint_url=settings.s3_endpoint))
+    if "://" in uri and not uri.startswith("file://"):
+        raise OptionError(f"{uri} is no store that assetline knows. Give a folder, or s3://bucket/prefix.")
+    from assetline.store.folder import FolderStore
+
+    return FolderStore(Path(uri.removeprefix("file://")).expanduser())
+
+
+def lane_names(options: RunOptions, settings: Settings) -> tuple[str, ...]:
+    """The lanes of a run: those given, else the settings', else `fpo`. Raises OptionError that names all bad ones."""
+    names = tuple(dict.fromkeys(name.strip().rstrip("/") for name in options.lanes or settings.comfyui or (FPO,)))
+    faults = [fault for name in names if (fault := _lane_fault(name))]
+    if faults:
+        raise OptionError(" ".join(faults))
+    return names
+
+
+def lane_kinds(names: Sequence[str]) -> dict[str, str]:
+    """Each lane's kind: `fpo` or `comfyui`."""
+    return {name: FPO if name == FPO else "comfyui" for name in names}
+
+
+def _lane_fault(name: str) -> str:
+    if name == FPO or name.startswith(("http://", "https://")):
+        return ""
+    if name == REPLICATE:
+        return "The Replicate lane is not in this version; use fpo or a ComfyUI URL such as http://gpu1:8188."
+    return f'"{name}" is no lane. A lane is fpo, or a ComfyUI URL such as http://gpu1:8188.'
+
+
+def plan_sheet(address: str, options: RunOptions, settings: Settings) -> Planning:
+    """Read a sheet and plan it. Every problem is in the plan; raises OptionError, WorkflowError, StoreError."""
+    source = read_source(address, settings)
+    lanes = lane_names(options, settings)
+    workflows = load_workflows(settings.workflows_folder)
+    reader = _reference_reader(settings, _folder_of(address))
+    world = _world(settings, lanes, workflows, reader)
+    sheet = read_sheet(source.name, source.data, world.catalogue, _limits(settings))
+    plan = plan_campaign(campaign_of(address, options), sheet, world, rows=options.rows, only_valid=options.only_valid)
+    references = {sha256: reader(written) for sha256, written in plan.references.items()}
+    return Planning(source, plan, lanes, workflows, references)
+
+
+def campaign_of(address: str, options: RunOptions) -> str:
+    """The campaign's name, a slug: as given, else from the sheet's file name. Its runs and assets lie under it."""
+    return campaign_slug(options.campaign or PurePosixPath(address).stem)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        rows=settings.max_rows,
+        file_bytes=settings.max_sheet_bytes,
+        prompt_characters=settings.max_prompt_characters,
+        variants=settings.max_variants,
+        min_side_px=settings.min_side_px,
+        max_side_px=settings.max_side_px,
+    )
+
+
+def _world(
+    settings: Settings, lanes: Sequence[str], workflows: Mapping[str, Workflow], reader: Callable[[str], bytes]
+) -> World:
+    return World(
+        catalogue=load_catalogue(settings.campaigns_folder),
+        workflows=workflows,
+        lanes=frozenset(lane_kinds(lanes).values()),
+        default_workflow=settings.default_workflow,
+        read_reference=reader,
+        max_variants=settings.max_variants,
+        max_prompt_characters=settings.max_prompt_characters,
+        min_side_px=settings.min_side_px,
+        max_side_px=settings.max_side_px,
+    )
+
+
+def _folder_of(address: str) -> Path | None:
+    return None if address.startswith("s3://") else Path(address).parent
+
+
+def _reference_reader(settings: Settings, beside: Path | None) -> Callable[[str], bytes]:
+    """Reference images as a sheet writes them: `s3://...`, or a path beside the sheet or from the working folder."""
+
+    def read(address: str) -> bytes:
+        if address.startswith("s3://"):
+            return read_source(address, settings).data
+        beside_sheet = beside / address if beside else Path(address)
+        return read_source(str(beside_sheet if beside_sheet.exists() else address), settings).data
+
+    return read

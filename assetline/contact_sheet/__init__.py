@@ -1,0 +1,66 @@
+"""The contact sheet of a run: self-contained HTML pages, written from outcomes and thumbnails alone.
+
+They work from disk, from a bucket and as a mail attachment: everything is inside, nothing is fetched but, on a click,
+the original beside them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetline.contact_sheet import page
+from assetline.contact_sheet.page import Leaf, RowGroup, Sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from assetline.records import Outcome, RunRecord
+
+PICTURES_PER_PAGE = 1000  # about 15 MB of thumbnails; a page of 5,000 still worked, but no mail server takes it
+
+
+def write_contact_sheet(
+    run: RunRecord,
+    outcomes: Sequence[Outcome],
+    thumbnail: Callable[[Outcome], bytes | None],
+    folder: Path,
+) -> list[Path]:
+    """Write `contact-sheet.html`, and `contact-sheet-2.html` and so on past 1,000 pictures, into `folder`.
+
+    `thumbnail` gives the 256 px picture of an outcome, or None; it is asked for one picture at a time, in order, and
+    only where the outcome has an asset. Returns the pages' paths, the first one first. A row is not split between
+    pages unless it alone fills more than one.
+    """
+    leaves = _leaves(outcomes)
+    sheet = Sheet(run=run, leaves=leaves, thumbnail=thumbnail, anchors=page.anchors(leaves))
+    paths = [folder / leaf.name for leaf in leaves]
+    for leaf, path in zip(leaves, paths, strict=True):
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(page.render(sheet, leaf))
+    return paths
+
+
+def _leaves(outcomes: Sequence[Outcome]) -> list[Leaf]:
+    pages: list[list[RowGroup]] = [[]]
+    room = PICTURES_PER_PAGE
+    for group in _in_pieces(_rows(outcomes)):
+        if len(group.outcomes) > room:
+            pages.append([])
+            room = PICTURES_PER_PAGE
+        pages[-1].append(group)
+        room -= len(group.outcomes)
+    return [Leaf(number=number, rows=tuple(rows)) for number, rows in enumerate(pages, start=1)]
+
+
+def _rows(outcomes: Sequence[Outcome]) -> Iterable[RowGroup]:
+    rows: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        rows.setdefault(outcome.row, []).append(outcome)
+    return [RowGroup(number, row, tuple(found)) for number, (row, found) in enumerate(rows.items(), start=1)]
+
+
+def _in_pieces(groups: Iterable[RowGroup]) -> Iterable[RowGroup]:
+    for group in groups:
+        for start in range(0, len(group.outcomes), PICTURES_PER_PAGE):
+            yield RowGroup(group.number, group.row, group.outcomes[start : start + PICTURES_PER_PAGE])

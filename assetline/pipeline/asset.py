@@ -1,0 +1,240 @@
+"""The asset step: one request becomes one stored picture with its sidecar, or a failure with its reason.
+
+The original is written first and create-if-absent: of two makers one wins, and the other keeps what the winner
+stored. Thumbnails follow, the sidecar last: an asset is whole when its sidecar is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from assetline import __version__
+from assetline.dispatch import Ticket
+from assetline.errors import AssetlineError, BackendError, ImageError, ObjectExists, ObjectMissing, StoreError
+from assetline.images import inspect
+from assetline.pipeline.pool import WorkPool
+from assetline.provenance import DigitalSource, Published, PublishFacts, publish, read_sidecar, sidecar_json
+from assetline.records import (
+    FPO_MODEL,
+    Asset,
+    Attempt,
+    ImageFormat,
+    Inspection,
+    Made,
+    Outcome,
+    PlannedRequest,
+    Render,
+    Sidecar,
+)
+from assetline.store import PutOptions, Store
+from assetline.store.layout import asset_key, sidecar_key, thumbnail_key
+
+log = logging.getLogger(__name__)
+
+GENERATOR = f"assetline {__version__}"
+EXTENSIONS: dict[ImageFormat, str] = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+
+Make = Callable[[Ticket], Awaitable[Made]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where assets of one run are made: the store, the thread pool, the campaign's and the run's names."""
+
+    store: Store
+    pool: WorkPool
+    campaign: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that passed through the one decode, with how it came about: all that storing needs."""
+
+    planned: PlannedRequest
+    render: Render
+    inspection: Inspection
+    attempts: tuple[Attempt, ...]
+
+
+async def make_asset(ticket: Ticket, bench: Bench) -> Made:
+    """Generate, inspect, publish, store. Never raises AssetlineError: a failure is an outcome with its reason."""
+    try:
+        picture = await _picture(ticket, bench)
+        return await bench.pool.run(store_picture, picture, bench)
+    except AssetlineError as error:
+        if isinstance(error, BackendError) and error.detail:
+            log.info("request failed: request=%s detail=%s", ticket.planned.label, error.detail)
+        return Made(Outcome.of(ticket.planned, "failed", str(error), attempts=tuple(ticket.attempts)))
+
+
+async def _picture(ticket: Ticket, bench: Bench) -> Picture:
+    """Try lanes until one gives a picture that can be decoded. Raises the last lane's error."""
+    request = ticket.planned.request
+    while True:
+        try:
+            render = await ticket.generate()
+            inspection = await bench.pool.compute(inspect, render.data, (request.width, request.height))
+        except (BackendError, ImageError) as error:
+            await ticket.again(error)
+        else:
+            return Picture(ticket.planned, render, inspection, tuple(ticket.attempts))
+
+
+def store_picture(picture: Picture, bench: Bench) -> Made:
+    """Write original, thumbnails, sidecar. Raises StoreError.
+
+    Where the original is already there (another run of the same request was first), that one is kept.
+    """
+    published = _publish(picture)
+    original = asset_key(bench.campaign, picture.planned, EXTENSIONS[picture.inspection.format])
+    options = PutOptions(metadata=_metadata(picture, bench), if_absent=True)
+    try:
+        bench.store.put(original, published.data, options)
+    except ObjectExists:
+        return keep_stored(original, picture.planned, bench, picture.attempts)
+    stored = replace(picture, inspection=replace(picture.inspection, sha256=_sha256(published.data)))
+    return _complete(stored, published, original, bench)
+
+
+def keep_stored(original: str, planned: PlannedRequest, bench: Bench, attempts: tuple[Attempt, ...] = ()) -> Made:
+    """The asset that is already at `original`; completed from its own bytes where its maker was killed half-way.
+
+    Raises StoreError, ImageError.
+    """
+    try:
+        sidecar = read_sidecar(bench.store.get(sidecar_key(original)).data)
+    except ObjectMissing:
+        return _adopt(original, planned, bench, attempts)
+    if sidecar.request_key != planned.request.key:
+        raise _foreign(original, sidecar.request_key)
+    return from_sidecar(planned, sidecar, attempts)
+
+
+def from_sidecar(planned: PlannedRequest, sidecar: Sidecar, attempts: tuple[Attempt, ...] = ()) -> Made:
+    """An asset that an earlier run has made, as this run's outcome."""
+    facts = {"asset": sidecar.asset, "attempts": attempts}
+    if sidecar.rejected:
+        return Made(Outcome.of(planned, "rejected", sidecar.rejected.reason, **facts), sidecar.fingerprint)
+    reason = f"Made before, on {sidecar.asset.created_at[:10]}; the request is the same."
+    return Made(Outcome.of(planned, "reused", reason, **facts), sidecar.fingerprint)
+
+
+def _adopt(original: str, planned: PlannedRequest, bench: Bench, attempts: tuple[Attempt, ...]) -> Made:
+    """Complete an original whose maker was killed before the sidecar: it may have been paid for."""
+    found = bench.store.get(original)
+    if (owner := found.metadata.get("request-key", planned.request.key)) != planned.request.key:
+        raise _foreign(original, owner)
+    render = Render(
+        data=found.data,
+        seed=planned.request.seed,
+        lane=found.metadata.get("lane", ""),
+        job_id=found.metadata.get("job-id", ""),
+        seconds=float(found.metadata.get("seconds", 0)),
+        cost_usd=float(found.metadata.get("cost-usd", 0)),
+        notes=("Completed after an interruption: the graph as submitted was not kept.",),
+    )
+    picture = Picture(planned, render, inspect(found.data, (planned.request.width, planned.request.height)), attempts)
+    published = Published(data=found.data, embedded={}, marks=_publish(picture).marks)
+    made = _complete(picture, published, original, bench)
+    if made.outcome.status != "stored":
+        return made
+    reason = "Made by a run that was interrupted; completed now."
+    return replace(made, outcome=made.outcome.model_copy(update={"status": "reused", "reason": reason}))
+
+
+def _foreign(original: str, owner: str) -> StoreError:
+    return StoreError(f"{original} holds the picture of another request ({owner[:12]}); it was left as it is.")
+
+
+def _complete(picture: Picture, published: Published, original: str, bench: Bench) -> Made:
+    """Thumbnails, then the sidecar, which makes the asset whole."""
+    request_key = picture.planned.request.key
+    thumbnails = {str(size): thumbnail_key(bench.campaign, request_key, size) for size in picture.inspection.thumbnails}
+    for size, data in picture.inspection.thumbnails.items():
+        bench.store.put(thumbnails[str(size)], data)
+    sidecar = _sidecar(picture, published, _asset(picture, original, thumbnails), bench)
+    bench.store.put(sidecar_key(original), sidecar_json(sidecar))
+    rejected = picture.inspection.rejected
+    outcome = Outcome.of(
+        picture.planned,
+        "rejected" if rejected else "stored",
+        rejected.reason if rejected else "",
+        asset=sidecar.asset,
+        attempts=picture.attempts,
+    )
+    return Made(outcome, picture.inspection.fingerprint)
+
+
+def _publish(picture: Picture) -> Published:
+    request = picture.planned.request
+    source: DigitalSource = "digitalCreation" if request.model == FPO_MODEL else "trainedAlgorithmicMedia"
+    facts = PublishFacts(request_key=request.key, source=source)
+    return publish(picture.render.data, picture.inspection.format, facts)
+
+
+def _metadata(picture: Picture, bench: Bench) -> dict[str, str]:
+    """Short ASCII pointers beside the original (S3's limit is 2 KB): enough to complete it without its maker."""
+    render = picture.render
+    return {
+        "request-key": picture.planned.request.key,
+        "run-id": bench.run_id,
+        "lane": render.lane,
+        "job-id": render.job_id,
+        "seconds": f"{render.seconds:.3f}",
+        "cost-usd": f"{render.cost_usd:.6f}",
+    }
+
+
+def _asset(picture: Picture, original: str, thumbnails: dict[str, str]) -> Asset:
+    render, inspection = picture.render, picture.inspection
+    return Asset(
+        original=original,
+        sidecar=sidecar_key(original),
+        thumbnails=thumbnails,
+        sha256=inspection.sha256,
+        width=inspection.width,
+        height=inspection.height,
+        format=inspection.format,
+        seed=render.seed,
+        lane=render.lane,
+        job_id=render.job_id,
+        seconds=round(render.seconds, 3),
+        cost_usd=render.cost_usd,
+        sharpness=round(inspection.fingerprint.sharpness, 1),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _sidecar(picture: Picture, published: Published, asset: Asset, bench: Bench) -> Sidecar:
+    planned = picture.planned
+    return Sidecar(
+        request_key=planned.request.key,
+        request=planned.request,
+        campaign=bench.campaign,
+        row=planned.row,
+        row_number=planned.row_number,
+        variant=planned.variant,
+        size=planned.size,
+        tags=planned.tags,
+        run_id=bench.run_id,
+        asset=asset,
+        fingerprint=picture.inspection.fingerprint,
+        rejected=picture.inspection.rejected,
+        warnings=picture.inspection.warnings,
+        notes=picture.render.notes,
+        attempts=picture.attempts,
+        graph=picture.render.graph,
+        embedded=published.embedded,
+        marks=published.marks,
+        ai_generated=planned.request.model != FPO_MODEL,
+        generator=GENERATOR,
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

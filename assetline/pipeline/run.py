@@ -1,0 +1,159 @@
+"""The way of a campaign, one direction: existing, fan out, dedupe, manifest, contact sheet; `run.json` last.
+
+However it ends (done, canceled, lanes gone), every request has an outcome and the manifest is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from assetline.dispatch import Dispatcher, DispatchOptions, Lane
+from assetline.errors import BackendError, BackendUnavailable, ObjectExists
+from assetline.pipeline.asset import GENERATOR, Bench, Make, make_asset
+from assetline.pipeline.books import Books
+from assetline.pipeline.existing import find_existing
+from assetline.pipeline.pool import WorkPool
+from assetline.pipeline.progress import Progress, Report
+from assetline.pipeline.write import CONTACT_SHEET, RunResult, write_run
+from assetline.plan import CampaignPlan
+from assetline.records import Counts, RunRecord
+from assetline.store import PutOptions, Store
+from assetline.store.layout import input_key, new_run_id, reference_key, run_prefix
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """One execution of a campaign: the plan, the sheet's bytes, where to store, which lanes to use.
+
+    `references` holds the bytes of reference images by sha256; `flow_run` names Prefect's flow run, if any.
+    """
+
+    plan: CampaignPlan
+    sheet_data: bytes
+    store: Store
+    lanes: Sequence[Lane]
+    dispatch: DispatchOptions = field(default_factory=DispatchOptions)
+    references: dict[str, bytes] = field(default_factory=dict)
+    flow_run: str = ""
+
+
+class Watcher(Protocol):
+    """Who follows a run from the same process: the command line. A flow's parameters are stored, so it is none."""
+
+    def report(self, progress: Progress) -> None:
+        """How far the run is; called often, so it must be quick."""
+
+    def finished(self, result: RunResult) -> None:
+        """How it ended, also when it was interrupted."""
+
+
+watcher: ContextVar[Watcher | None] = ContextVar("assetline_watcher", default=None)
+
+
+async def run_campaign(job: RunJob, make: Callable[[Make], Make], report: Report) -> RunResult:
+    """Run the campaign. `make` wraps the asset step (Prefect's task, or the identity), `report` hears of progress.
+
+    Raises BackendUnavailable when no lane answers at the start, StoreUnreachable, and CancelledError after the
+    manifest of what was done has been written.
+    """
+    with WorkPool() as pool:
+        started = datetime.now(UTC)
+        bench = Bench(job.store, pool, job.plan.campaign, new_run_id(started, secrets.token_bytes(3)))
+        follower = watcher.get()
+        books = Books(job.plan.requests, _both(report, follower.report) if follower else report)
+        interrupted = await _is_cancelled(_make_all(job, bench, books, make))
+        books.tell("writing the contact sheet")
+        record = _record(job, bench, started, interrupted=interrupted)
+        result = await write_run(bench, record, books.close())
+    if follower:
+        follower.finished(result)
+    if interrupted:
+        raise asyncio.CancelledError
+    return result
+
+
+def _both(first: Report, second: Report) -> Report:
+    def report(progress: Progress) -> None:
+        first(progress)
+        second(progress)
+
+    return report
+
+
+async def _make_all(job: RunJob, bench: Bench, books: Books, make: Callable[[Make], Make]) -> None:
+    """Everything up to the manifest: look what is there, make the rest, set duplicates aside."""
+    books.tell("looking at what is already made")
+    await bench.pool.run(_keep_inputs, job, bench)
+    for made in (await find_existing(bench, books.distinct())).values():
+        books.ended(made)
+    waiting = books.waiting()
+    if waiting:
+        await _probe(job.lanes)
+        books.tell("making pictures")
+        dispatcher = Dispatcher(job.lanes, job.dispatch)
+        await dispatcher.run(waiting, make(lambda ticket: make_asset(ticket, bench)), books.ended)
+
+
+async def _is_cancelled(work: Coroutine[None, None, None]) -> bool:
+    """Do the work; True where it was canceled, so that what it came to can still be written down."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        if task := asyncio.current_task():
+            task.uncancel()
+        return True
+    return False
+
+
+async def _probe(lanes: Sequence[Lane]) -> None:
+    """Ask every lane once. Raises BackendUnavailable, with each lane's own words, when none answers."""
+    answers = await asyncio.gather(*(lane.backend.probe() for lane in lanes), return_exceptions=True)
+    for lane, answer in zip(lanes, answers, strict=True):
+        if isinstance(answer, BackendError):
+            lane.fail(str(answer))
+        elif isinstance(answer, BaseException):
+            raise answer
+    if not any(lane.is_up for lane in lanes):
+        raise BackendUnavailable("No lane answers. " + " ".join(lane.fault for lane in lanes))
+
+
+def _keep_inputs(job: RunJob, bench: Bench) -> None:
+    """Keep the sheet and the reference images with the run: what was dropped in may change or vanish later."""
+    bench.store.put(input_key(bench.campaign, bench.run_id, job.plan.sheet.file_name), job.sheet_data)
+    for sha256, data in job.references.items():
+        suffix = PurePosixPath(job.plan.references[sha256]).suffix.lstrip(".").lower() or "bin"
+        try:
+            bench.store.put(reference_key(bench.campaign, sha256, suffix), data, PutOptions(if_absent=True))
+        except ObjectExists:
+            continue
+
+
+def _record(job: RunJob, bench: Bench, started: datetime, *, interrupted: bool) -> RunRecord:
+    """The run's record; counts and cost are filled in when the outcomes are known."""
+    finished = datetime.now(UTC)
+    prefix = run_prefix(bench.campaign, bench.run_id)
+    return RunRecord(
+        campaign=bench.campaign,
+        run_id=bench.run_id,
+        sheet=job.plan.sheet.file_name,
+        sheet_sha256=job.plan.sheet.sha256,
+        started_at=started.isoformat(timespec="seconds"),
+        finished_at=finished.isoformat(timespec="seconds"),
+        seconds=round((finished - started).total_seconds(), 2),
+        counts=Counts(),
+        cost_usd=0.0,
+        lanes=tuple(lane.name for lane in job.lanes),
+        store=job.store.uri,
+        run=job.store.uri_of(prefix.rstrip("/")),
+        contact_sheet=job.store.uri_of(prefix + CONTACT_SHEET),
+        interrupted=interrupted,
+        flow_run=job.flow_run,
+        generator=GENERATOR,
+    )

@@ -1,0 +1,80 @@
+"""What a run leaves for people and programs: manifest, contact sheet, montage; `run.json` last, as the commit mark."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from assetline.contact_sheet import write_contact_sheet
+from assetline.contact_sheet.montage import montage
+from assetline.errors import ObjectMissing
+from assetline.manifest import counts, manifest_csv, manifest_lines, run_json
+from assetline.pipeline.asset import Bench
+from assetline.records import Outcome, RunRecord
+from assetline.store import Store
+from assetline.store.layout import run_key
+
+CONTACT_SHEET = "contact-sheet.html"
+MONTAGE = "contact-sheet.jpg"
+MONTAGE_PICTURES = 48
+THUMBNAIL_PX = "256"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to: its record, the outcomes in the order of the sheet, and the montage (a small JPEG)."""
+
+    record: RunRecord
+    outcomes: tuple[Outcome, ...]
+    montage: bytes = field(default=b"", repr=False)
+
+
+async def write_run(bench: Bench, record: RunRecord, outcomes: tuple[Outcome, ...]) -> RunResult:
+    """Write everything about a run that has ended. Raises StoreError; without `run.json` nobody trusts the rest."""
+    cost = sum(outcome.asset.cost_usd for outcome in outcomes if outcome.asset and outcome.status != "reused")
+    record = record.model_copy(update={"counts": counts(outcomes), "cost_usd": round(cost, 6)})
+    return await bench.pool.run(_write, bench, record, outcomes)
+
+
+def _write(bench: Bench, record: RunRecord, outcomes: tuple[Outcome, ...]) -> RunResult:
+    store = bench.store
+
+    def key(name: str) -> str:
+        return run_key(bench.campaign, bench.run_id, name)
+
+    with tempfile.TemporaryDirectory(prefix="assetline-") as folder:
+        lines = Path(folder, "manifest.jsonl")
+        with lines.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(manifest_lines(outcomes))
+        store.put(key(lines.name), lines)
+        store.put(key("manifest.csv"), manifest_csv(outcomes, store.uri_of))
+        for page in write_contact_sheet(record, outcomes, lambda outcome: _thumbnail(store, outcome), Path(folder)):
+            store.put(key(page.name), page)
+    picture = _montage(store, outcomes)
+    if picture:
+        store.put(key(MONTAGE), picture)
+    store.put(key("run.json"), run_json(record))
+    return RunResult(record, outcomes, picture)
+
+
+def _montage(store: Store, outcomes: Sequence[Outcome]) -> bytes:
+    """A few of the pictures, spread over the whole sheet; empty where there is none."""
+    shown = [outcome for outcome in outcomes if outcome.asset and outcome.status != "duplicate"]
+    step = max(len(shown) / MONTAGE_PICTURES, 1)
+    chosen = [shown[int(place * step)] for place in range(min(len(shown), MONTAGE_PICTURES))]
+    thumbnails: Iterator[bytes] = (data for outcome in chosen if (data := _thumbnail(store, outcome)))
+    first = next(thumbnails, None)
+    return montage(chain([first], thumbnails)) if first else b""
+
+
+def _thumbnail(store: Store, outcome: Outcome) -> bytes | None:
+    """The 256 px thumbnail, or None where it cannot be had: the sheet then shows a tile without picture."""
+    if outcome.asset is None or THUMBNAIL_PX not in outcome.asset.thumbnails:
+        return None
+    try:
+        return store.get(outcome.asset.thumbnails[THUMBNAIL_PX]).data
+    except ObjectMissing:
+        return None

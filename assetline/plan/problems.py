@@ -1,0 +1,37 @@
+"""Every code that planning can give, with its meaning and its cure; `docs/sheet.md` shows this table."""
+
+from __future__ import annotations
+
+from assetline.sheet.problems import Code
+
+CODES: dict[str, Code] = {
+    "placeholder-unknown": Code("error", "A `{name}` in the text is no column.", "Take the column that is suggested."),
+    "placeholder-empty": Code("warning", "A `{column}` of the text is empty in this row.", "Fill the cell."),
+    "brace-unbalanced": Code("error", "A brace opens or closes without its partner.", "Write a literal brace twice."),
+    "brace-unclear": Code("error", "Braces hold neither a column nor a choice.", "Write `{column}` or `{red|blue}`."),
+    "choices-too-many": Code("error", "The choices of a text make more than 64 prompts.", "Take some out."),
+    "wildcard-unknown": Code("error", "No such wildcard.", "Add `campaigns/wildcards/NAME.txt`, or correct the name."),
+    "variants-too-many": Code(
+        "error", "Choices x variants are more than the limit.", "Ask for fewer, or split the row."
+    ),
+    "text-too-long": Code("error", "Filled in, a text is longer than the limit.", "Shorten it, or the cells it uses."),
+    "style-unknown": Code("error", "No such style.", "Take the nearest, or add it to `campaigns/styles.yaml`."),
+    "lane-missing": Code("error", "This run has no lane for the row's backend.", "Add the lane, or write `auto`."),
+    "workflow-unknown": Code("error", "No such workflow.", "Take the nearest; `assetline workflows list` shows all."),
+    "profile-unknown": Code("error", "The workflow has no such profile.", "Take one that is named."),
+    "parameter-unknown": Code("error", "The workflow does not take this column.", "Take the workflow that does."),
+    "parameter-unfit": Code("error", "The workflow cannot take this value.", "Take the nearest that is named."),
+    "parameter-missing": Code("error", "The workflow needs this column. For a comp: a warning.", "Fill the cell."),
+    "reference-unreadable": Code(
+        "error", "The reference image is missing or no picture. For a comp: a warning.", "Correct the path."
+    ),
+    "size-range": Code("error", "A ratio makes a side outside the limits.", "Take a ratio nearer to 1:1."),
+    "size-unfit": Code(
+        "error", "The workflow cannot make this size. For a comp: a warning.", "Take the nearest that is named."
+    ),
+    "same-request": Code(
+        "warning",
+        "The row asks for a picture that is asked for already; it is made once.",
+        "Nothing, if that is meant.",
+    ),
+}

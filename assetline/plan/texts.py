@@ -1,0 +1,133 @@
+"""The prompts of a row: its template filled for each choice and variant, with the styles' words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from assetline.catalogue import Style, name_key, slug
+from assetline.errors import SheetError
+from assetline.plan.seeds import line_of
+from assetline.plan.world import World
+from assetline.prompts import expand, parse, styled, styled_negative
+from assetline.records import Problem, Row
+from assetline.sheet.suggest import suggestion
+
+TEMPLATES = ("prompt", "negative_prompt")
+
+Pick: TypeAlias = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one picture shows, and what it must not."""
+
+    prompt: str
+    negative_prompt: str
+
+
+@dataclass(frozen=True)
+class TextWriter:
+    """Writes the prompts of the rows of one campaign. `columns` are the names of all columns of the sheet."""
+
+    campaign: str
+    world: World
+    columns: tuple[str, ...]
+
+    def check(self, row: Row) -> list[Problem]:
+        """Everything that is wrong with the row's prompts, styles and number of variants."""
+        problems = [*self._unknown_styles(row), *self._gaps(row)]
+        counts = []
+        for column in TEMPLATES:
+            try:
+                counts.append(len(self._expanded(row, column, 1)))
+            except SheetError as exc:
+                problems += [row.problem(column, fault.code, fault.message, fault.fix) for fault in exc.problems]
+        if len(counts) == len(TEMPLATES):
+            problems += self._excess(row, counts[0] * counts[1])
+        return problems
+
+    def write(self, row: Row) -> list[list[Text]]:
+        """For each choice the texts of its variants. Raises SheetError where `check` finds faults in a template.
+
+        A choice is a prompt with a negative prompt. Wildcards are picked anew for each variant.
+        """
+        has_wildcards = any(parse(template).wildcards for template in (row.prompt, row.negative_prompt or ""))
+        distinct = [self._choices(row, n) for n in range(1, row.variants + 1 if has_wildcards else 2)]
+        by_variant = distinct if has_wildcards else distinct * row.variants
+        return [list(variants) for variants in zip(*by_variant, strict=True)]
+
+    def _choices(self, row: Row, n: int) -> list[Text]:
+        styles = self._styles(row)
+        negatives = [styled_negative(text, styles) for text in self._expanded(row, "negative_prompt", n)]
+        return [
+            Text(styled(prompt, styles), negative)
+            for prompt in self._expanded(row, "prompt", n)
+            for negative in negatives
+        ]
+
+    def _expanded(self, row: Row, column: str, n: int) -> list[str]:
+        template = row.prompt if column == "prompt" else row.negative_prompt
+        if template is None:
+            return [self.world.catalogue.default_negative_prompt]
+        return expand(template, self._values(row), self._pick(row, n))
+
+    def _values(self, row: Row) -> dict[str, str]:
+        """Every cell by its canonical name and by its header; columns that are empty in this row are there too."""
+        values = dict.fromkeys(self.columns, "")
+        for name, cell in row.cells.items():
+            values |= {name: cell.value, cell.column: cell.value}
+        return values | row.extra | {"id": row.id}
+
+    def _pick(self, row: Row, n: int) -> Pick:
+        def pick(name: str) -> str | None:
+            lines = self.world.catalogue.wildcards.get(name)
+            return line_of(lines, self.campaign, row.id, n) if lines else None
+
+        return pick
+
+    def _styles(self, row: Row) -> list[Style]:
+        known = self.world.catalogue.styles
+        return [known[slug(name)] for name in row.styles if slug(name) in known]
+
+    def _unknown_styles(self, row: Row) -> list[Problem]:
+        known = self.world.catalogue.styles
+        names = [style.name for style in known.values()]
+        return [
+            row.problem("style", "style-unknown", f'There is no style "{name}".', suggestion(name, names, "styles"))
+            for name in row.styles
+            if slug(name) not in known
+        ]
+
+    def _gaps(self, row: Row) -> list[Problem]:
+        """Columns that a template uses and that are empty in this row: a prompt with a hole is rarely meant."""
+        values = {name_key(name): value for name, value in self._values(row).items()}
+        return [
+            row.problem(
+                column,
+                "placeholder-empty",
+                f"{{{name}}} is empty in this row, so the prompt has a gap.",
+                f"Fill the column {name}, or take {{{name}}} out.",
+                severity="warning",
+            )
+            for column, template in zip(TEMPLATES, (row.prompt, row.negative_prompt or ""), strict=True)
+            for key, name in parse(template).columns.items()
+            if key in values and not values[key].strip()
+        ]
+
+    def _excess(self, row: Row, choices: int) -> list[Problem]:
+        """Too many pictures, or prompts too long once they are filled (their templates the sheet has measured)."""
+        problems = []
+        if choices * row.variants > self.world.max_variants:
+            message = f"{choices} choices x {row.variants} variants are {choices * row.variants} pictures of a size"
+            column = "variants" if "variants" in row.cells else "prompt"
+            message += f"; at most {self.world.max_variants} are allowed."
+            problems.append(row.problem(column, "variants-too-many", message, "Ask for fewer, or split the row."))
+        for column in TEMPLATES:
+            longest = max(map(len, self._expanded(row, column, 1)))
+            if longest > self.world.max_prompt_characters:
+                message = f"Filled in, the text has {longest:,} characters"
+                message += f"; at most {self.world.max_prompt_characters:,} are allowed."
+                problems.append(row.problem(column, "text-too-long", message, "Shorten it, or the cells it uses."))
+        return problems

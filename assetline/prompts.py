@@ -1,0 +1,239 @@
+"""The small language of prompt cells: `{product}`, `{red|blue}`, `__light__`.
+
+That is a cell of the row, a choice that makes variants, a line of a wildcard file. `{{` and `}}` outside of braces
+are literal braces. What is put in is never read again as a template.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from assetline.catalogue import Style, name_key, slug
+from assetline.errors import SheetError
+from assetline.records import Problem
+
+MAX_CHOICES = 64  # of one prompt; as many as a row may have variants
+MOST_FAULTS = 20  # of one cell; who writes thousands of braces need not read about each
+COMPARED_CHARACTERS = 80  # of a name that is looked for; longer ones are no typing mistakes and take long to compare
+
+_TOKEN = re.compile(r"[{}|]|__(?P<wildcard>[^\W_]+(?:[_-][^\W_]+)*)__")
+_BLANKS = re.compile(r"[ \t\u00a0]{2,}")
+_LITERAL = "For a literal brace write it twice."
+
+
+@dataclass(frozen=True)
+class _Column:
+    key: str
+
+
+@dataclass(frozen=True)
+class _Wildcard:
+    name: str
+
+
+@dataclass(frozen=True)
+class _Choice:
+    alternatives: tuple[tuple[_Part, ...], ...]
+
+
+_Part: TypeAlias = "str | _Column | _Wildcard | _Choice"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt cell that was read. `columns` maps the key of each column that it uses to the name as written there.
+
+    `wildcards` are slugs. `choices` counts the prompts that it makes. `faults` are its own (braces, too many choices)
+    and have no place in a sheet yet; a template with faults cannot be expanded.
+    """
+
+    parts: tuple[_Part, ...]
+    choices: int
+    columns: Mapping[str, str]
+    wildcards: tuple[str, ...]
+    faults: tuple[Problem, ...]
+
+
+def expand(template: str, values: Mapping[str, str], pick: Callable[[str], str | None]) -> list[str]:
+    """The prompts that `template` makes: one for each combination of its choices, in the order written.
+
+    `values` holds the row's cells by column name (case, blanks and underscores make no difference). `pick` is asked
+    once for each wildcard that is used, by slug, and answers with one line of it, or None where there is no such
+    wildcard; so a name that is used twice gets the same line twice. Runs of blanks become one.
+
+    Raises SheetError with the faults of the template, all at once; they have no place, the caller knows it.
+    """
+    read = parse(template)
+    cells = {name_key(name): value for name, value in values.items()}
+    picked = {name: pick(name) for name in read.wildcards}
+    lines = {name: line for name, line in picked.items() if line is not None}
+    faults = [
+        *read.faults,
+        *(_unknown_column(written, values) for key, written in read.columns.items() if key not in cells),
+        *(_unknown_wildcard(name) for name in picked if name not in lines),
+    ]
+    if faults:
+        raise SheetError(faults[:MOST_FAULTS])
+    return [_BLANKS.sub(" ", text).strip() for text in _texts(read.parts, cells, lines)]
+
+
+def styled(prompt: str, styles: Sequence[Style]) -> str:
+    """`prompt` with the presets' words after it: `a mug` becomes `a mug, professional product photography, ...`."""
+    return _joined([prompt, *(style.prompt for style in styles)])
+
+
+def styled_negative(negative_prompt: str, styles: Sequence[Style]) -> str:
+    """`negative_prompt` with what the presets want kept out of the picture."""
+    return _joined([negative_prompt, *(style.negative_prompt for style in styles)])
+
+
+def parse(template: str) -> Template:
+    """Read a prompt cell. Never raises: what is wrong with it is in `faults`."""
+    reader = _Reader(template)
+    reader.read()
+    whole = reader.stack[0]
+    return Template(
+        parts=tuple(whole.parts),
+        choices=whole.choices,
+        columns=reader.columns,
+        wildcards=tuple(reader.wildcards),
+        faults=(*reader.faults, *_choices_fault(whole.choices)),
+    )
+
+
+@dataclass
+class _Brace:
+    """An open brace: its finished alternatives, the one being read, and how many prompts each of them makes."""
+
+    position: int
+    alternatives: list[tuple[_Part, ...]] = field(default_factory=list)
+    finished_choices: int = 0
+    parts: list[_Part] = field(default_factory=list)
+    choices: int = 1
+
+    def bar(self) -> None:
+        self.alternatives.append(tuple(self.parts))
+        self.finished_choices += self.choices
+        self.parts, self.choices = [], 1
+
+
+class _Reader:
+    """One pass over a cell, open braces on a stack: no recursion, since a cell can nest thousands deep."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.stack = [_Brace(position=-1)]
+        self.columns: dict[str, str] = {}
+        self.wildcards: dict[str, None] = {}
+        self.faults: list[Problem] = []
+
+    def read(self) -> None:
+        end = 0
+        while match := _TOKEN.search(self.text, end):
+            self.stack[-1].parts.append(self.text[end : match.start()])
+            end = self.take(match)
+        self.stack[-1].parts.append(self.text[end:])
+        self.faults.extend(
+            _fault("brace-unbalanced", f'The "{{" at character {brace.position + 1} is never closed.', _LITERAL)
+            for brace in self.stack[1:]
+        )
+
+    def take(self, match: re.Match[str]) -> int:
+        """Handle one match; return where reading goes on."""
+        sign, start, nested = match[0], match.start(), len(self.stack) > 1
+        if match["wildcard"]:
+            name = slug(match["wildcard"])
+            self.wildcards.setdefault(name)
+            self.stack[-1].parts.append(_Wildcard(name))
+        elif sign in "{}" and not nested and self.text.startswith(sign, start + 1):
+            self.stack[-1].parts.append(sign)
+            return start + 2
+        elif sign == "{":
+            self.stack.append(_Brace(position=start))
+        elif sign == "}" and nested:
+            self.close(start)
+        elif sign == "}":
+            self.faults.append(
+                _fault("brace-unbalanced", f'The "}}" at character {start + 1} closes nothing.', _LITERAL)
+            )
+        elif nested:
+            self.stack[-1].bar()
+        else:
+            self.stack[-1].parts.append("|")
+        return match.end()
+
+    def close(self, end: int) -> None:
+        """Turn the innermost open brace into a choice or a placeholder."""
+        brace = self.stack.pop()
+        outer = self.stack[-1]
+        if brace.alternatives:
+            brace.bar()
+            outer.parts.append(_Choice(tuple(brace.alternatives)))
+            outer.choices *= brace.finished_choices
+            return
+        content = self.text[brace.position + 1 : end]
+        key = name_key(content)
+        if key and all(isinstance(part, str) for part in brace.parts):
+            self.columns.setdefault(key, content.strip())
+            outer.parts.append(_Column(key))
+            return
+        message = f'"{{{_short(content)}}}" at character {brace.position + 1} is neither a column nor a choice.'
+        self.faults.append(_fault("brace-unclear", message, f"Write {{column}} or {{red|blue}}. {_LITERAL}"))
+
+
+def _texts(parts: Sequence[_Part], cells: Mapping[str, str], lines: Mapping[str, str]) -> list[str]:
+    """All texts of a sequence. Recursion is safe: each level adds a choice, and choices were counted before."""
+    options = [list(_options(part, cells, lines)) for part in parts]
+    return ["".join(texts) for texts in itertools.product(*options)]
+
+
+def _options(part: _Part, cells: Mapping[str, str], lines: Mapping[str, str]) -> Iterable[str]:
+    match part:
+        case str():
+            return [part]
+        case _Column(key):
+            return [cells[key]]
+        case _Wildcard(name):
+            return [lines[name]]
+        case _Choice(alternatives):
+            return itertools.chain.from_iterable(_texts(parts, cells, lines) for parts in alternatives)
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Texts with commas between, whatever those before another end with; one alone stays as it is."""
+    filled = [text for text in texts if text.strip(" ,.")]
+    return ", ".join([*(text.rstrip(" ,.") for text in filled[:-1]), *filled[-1:]])
+
+
+def _choices_fault(choices: int) -> list[Problem]:
+    if choices <= MAX_CHOICES:
+        return []
+    # 2,500 choices of two make a number of 750 digits
+    count = f"{choices:,}" if choices < 10**9 else "over a thousand million"
+    message = f"The choices make {count} prompts; at most {MAX_CHOICES} are allowed."
+    return [_fault("choices-too-many", message, "Take some out, or split the row.")]
+
+
+def _unknown_column(written: str, values: Iterable[str]) -> Problem:
+    by_key = {name_key(name): name for name in values}
+    near = difflib.get_close_matches(name_key(written)[:COMPARED_CHARACTERS], by_key, n=1)
+    remedy = f"Did you mean {{{by_key[near[0]]}}}?" if near else f"The columns are {', '.join(by_key.values())}."
+    return _fault("placeholder-unknown", f'There is no column "{_short(written)}".', f"{remedy} {_LITERAL}")
+
+
+def _unknown_wildcard(name: str) -> Problem:
+    message = f'There is no wildcard "{_short(name)}".'
+    return _fault("wildcard-unknown", message, f"Put its lines into wildcards/{_short(name)}.txt, or correct the name.")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _fault(code: str, message: str, fix: str) -> Problem:
+    return Problem(severity="error", code=code, message=message, fix=fix)

@@ -1,0 +1,11 @@
+"""From the bytes of a spreadsheet to rows with their places, or to all of its problems at once."""
+
+from __future__ import annotations
+
+from assetline.sheet.checked import write_checked
+from assetline.sheet.columns import COLUMNS
+from assetline.sheet.grid import Limits
+from assetline.sheet.problems import CODES
+from assetline.sheet.reading import Sheet, read_sheet
+
+__all__ = ["CODES", "COLUMNS", "Limits", "Sheet", "read_sheet", "write_checked"]

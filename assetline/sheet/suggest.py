@@ -1,0 +1,36 @@
+"""The nearest thing that would have been right, in the words of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from assetline.catalogue import slug
+
+SHOWN_NAMES = 12
+LONGEST_WORD = 80  # characters; longer ones are no typing mistakes, and comparing costs their square
+
+
+def nearest(word: str, known: Iterable[str], closeness: float = 0.6) -> str | None:
+    """The known name that looks most like `word`, regardless of case and blanks; None where nothing is near."""
+    names = {slug(name): name for name in known}
+    found = get_close_matches(slug(word)[:LONGEST_WORD], names, n=1, cutoff=closeness)
+    return names[found[0]] if found else None
+
+
+def suggestion(word: str, known: Iterable[str], what: str) -> str:
+    """`Did you mean "x"?`, or what there is: `Known channels: a, b, c.`"""
+    names = list(known)
+    near = nearest(word, names)
+    if near:
+        return f'Did you mean "{near}"?'
+    if not names:
+        return f"There are no {what} to choose from."
+    rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return f"Known {what}: {', '.join(names[:SHOWN_NAMES])}{rest}."
+
+
+def shown(text: str, longest: int = 60) -> str:
+    """A cell's text in quotes, cut where it would fill the screen."""
+    flat = " ".join(text.split())
+    return f'"{flat}"' if len(flat) <= longest else f'"{flat[: longest - 1]}…"'

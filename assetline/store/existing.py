@@ -1,0 +1,33 @@
+"""What a campaign has in the store already: one listing, compared by the request's key and size in the name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assetline.records import PlannedRequest
+from assetline.store import Store
+from assetline.store.layout import assets_prefix, parse_asset_key, place_of
+
+
+@dataclass(frozen=True)
+class Found:
+    """An original in the store that may be the one that a planned request wants; its sidecar has the whole key."""
+
+    planned: PlannedRequest
+    original: str
+
+
+def find_originals(store: Store, campaign: str, planned: Sequence[PlannedRequest]) -> list[Found]:
+    """The originals whose names carry the key and size of a planned request, whatever their row is called now.
+
+    Raises StoreUnreachable.
+    """
+    originals: dict[tuple[str, int, int], str] = {}
+    for key in store.list(assets_prefix(campaign)):
+        parsed = parse_asset_key(key)
+        if parsed and not parsed.is_sidecar:
+            originals.setdefault((parsed.key8, parsed.width, parsed.height), key)
+    places = [(item, place_of(item)) for item in planned]
+    found = [(item, originals.get((place.key8, place.width, place.height))) for item, place in places]
+    return [Found(item, original) for item, original in found if original]

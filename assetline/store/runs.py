@@ -1,0 +1,49 @@
+"""The runs that a store holds. A run without `run.json` is still going, or was killed: nobody trusts its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from assetline.errors import ObjectMissing, StoreError
+from assetline.records import RunRecord
+from assetline.store import Store
+
+RUN_RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run's place in the store: `prefix` ends with a slash. `record` is None while it has no `run.json`."""
+
+    campaign: str
+    run_id: str
+    prefix: str
+    record: RunRecord | None
+
+
+def find_runs(store: Store, campaign: str = "") -> list[StoredRun]:
+    """The runs of a campaign, or of all, newest first. Raises StoreUnreachable, StoreError (an unreadable record)."""
+    names: dict[tuple[str, str], bool] = {}
+    for key in store.list(f"campaigns/{campaign}/runs/" if campaign else "campaigns/"):
+        parts = key.split("/")
+        if len(parts) > 4 and parts[2] == "runs":
+            place = (parts[1], parts[3])
+            names[place] = names.get(place, False) or parts[4] == RUN_RECORD
+    found = [_stored(store, *place, whole=whole) for place, whole in names.items()]
+    return sorted(found, key=lambda run: run.run_id, reverse=True)
+
+
+def _stored(store: Store, campaign: str, run_id: str, *, whole: bool) -> StoredRun:
+    prefix = f"campaigns/{campaign}/runs/{run_id}/"
+    return StoredRun(campaign, run_id, prefix, _read(store, prefix + RUN_RECORD) if whole else None)
+
+
+def _read(store: Store, key: str) -> RunRecord | None:
+    try:
+        return RunRecord.model_validate_json(store.get(key).data)
+    except ObjectMissing:
+        return None
+    except ValidationError as error:
+        raise StoreError(f"{store.uri_of(key)} is no run record that this version can read.") from error

@@ -1,0 +1,618 @@
+"""The ComfyUI lane against a worker that speaks the real protocol: submit, follow, fetch, and what goes wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from assetline.backends.comfyui import ComfyUISettings
+from assetline.errors import (
+    BackendUnavailable,
+    JobFailed,
+    JobLost,
+    JobRejected,
+    JobTimedOut,
+    LaneUnsuited,
+    OptionError,
+    StoreUnreachable,
+)
+from assetline.records import MAX_SEED
+from fakes.comfyui_lane import SEVEN, Ticker, lane, planned, workflow
+from fakes.fake_comfyui import FakeComfyUI
+from PIL import Image
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def worker() -> Iterator[FakeComfyUI]:
+    with FakeComfyUI() as fake:
+        yield fake
+
+
+@pytest.fixture
+def ticker() -> Ticker:
+    return Ticker()
+
+
+# ---------------------------------------------------------------------- the good way
+
+
+async def test_a_request_becomes_a_picture_with_its_facts(worker: FakeComfyUI) -> None:
+    backend, request = lane(worker.url + "/"), planned(seed=11)
+    render = await backend.generate(request, 1)
+    await backend.close()
+    with Image.open(io.BytesIO(render.data)) as picture:
+        assert (picture.size, picture.format) == ((64, 64), "PNG")
+        assert render.graph == json.loads(picture.info["prompt"])
+    assert (render.seed, render.lane, render.cost_usd) == (11, worker.url, 0.0)
+    assert [render.job_id] == worker.engine.started
+    assert render.graph is not None
+    assert render.graph["3"]["inputs"]["seed"] == 11
+
+
+async def test_the_graph_is_posted_once_and_everything_is_looked_up_under_our_own_id(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url)
+    await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.paths() == ["POST /prompt", "GET /history", "GET /view", "POST /history"]
+
+
+async def test_the_post_carries_whose_picture_it_is_but_no_number_and_no_origin(worker: FakeComfyUI) -> None:
+    backend, request = lane(worker.url), planned()
+    render = await backend.generate(request, 3)
+    await backend.close()
+    (body,) = worker.bodies["/prompt"]
+    assert body.keys() == {"prompt", "prompt_id", "client_id", "extra_data"}
+    assert body["prompt_id"] == render.job_id
+    facts = {"request_key": request.request.key, "label": "SKU0007-1-64x64", "attempt": 3}
+    assert body["extra_data"]["assetline"] == facts
+    assert not [headers for headers in worker.headers if "Origin" in headers]
+
+
+async def test_every_attempt_has_its_own_id_and_prefix_so_that_the_cache_never_hides_a_new_file(
+    worker: FakeComfyUI,
+) -> None:
+    backend = lane(worker.url)
+    renders = [await backend.generate(planned(), attempt) for attempt in (1, 1, 2)]
+    await backend.close()
+    prefixes = [body["prompt"]["9"]["inputs"]["filename_prefix"] for body in worker.bodies["/prompt"]]
+    assert len({render.job_id for render in renders}) == len(set(prefixes)) == 3
+    assert len(list(worker.folder.glob("output/assetline/*.png"))) == 3
+    assert [prefix for prefix in prefixes if not re.fullmatch(r"assetline/[0-9a-f]{8}-[12]-[0-9a-f]{8}", prefix)] == []
+
+
+async def test_the_largest_seed_arrives_as_the_same_whole_number(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url)
+    await backend.generate(planned(seed=MAX_SEED), 1)
+    await backend.close()
+    assert worker.bodies["/prompt"][0]["prompt"]["3"]["inputs"]["seed"] == 18446744073709551615
+
+
+async def test_the_history_is_deleted_after_the_download_and_not_before(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.bodies["/history"] == [{"delete": [render.job_id]}]
+    assert worker.engine.history == {}
+
+
+async def test_a_history_that_cannot_be_deleted_costs_no_picture(worker: FakeComfyUI) -> None:
+    worker.fault("POST /history", "drop_before")
+    backend = lane(worker.url)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert len(render.data) > 0
+
+
+async def test_the_seconds_are_those_of_the_execution_by_the_worker_s_own_clock(
+    worker: FakeComfyUI, ticker: Ticker
+) -> None:
+    def two_seconds_later() -> None:
+        worker.release()
+        (entry,) = worker.engine.history.values()
+        entry["status"]["messages"][-1][1]["timestamp"] = entry["status"]["messages"][0][1]["timestamp"] + 2345
+
+    worker.hold()
+    ticker.at(30, two_seconds_later)
+    backend = lane(worker.url, ticker)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert render.seconds == 2.345
+
+
+async def test_the_pauses_between_looks_grow_to_a_second_and_not_beyond(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.hold()
+    ticker.at(60, worker.release)
+    backend = lane(worker.url, ticker)
+    await backend.generate(planned(), 1)
+    await backend.close()
+    assert ticker.pauses[0] == 0.05
+    assert ticker.pauses[-1] == 1
+    assert ticker.pauses == sorted(ticker.pauses)
+
+
+# ---------------------------------------------------------------------- the answer to the POST is lost
+
+
+async def test_an_accepted_prompt_whose_answer_was_lost_is_found_and_not_sent_again(worker: FakeComfyUI) -> None:
+    worker.fault("POST /prompt", "drop_after")
+    backend, request = lane(worker.url), planned()
+    render = await backend.generate(request, 1)
+    await backend.close()
+    assert worker.paths().count("POST /prompt") == 1
+    assert worker.engine.executions == {request.request.key: 1}
+    assert len(render.data) > 0
+
+
+async def test_an_accepted_prompt_that_still_waits_is_found_in_the_queue(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.hold()
+    worker.submit_foreign("theirs")
+    worker.fault("POST /prompt", "drop_after")
+    ticker.at(5, worker.release)
+    backend = lane(worker.url, ticker)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.engine.started == ["theirs", render.job_id]
+
+
+async def test_a_prompt_that_arrives_while_it_is_searched_is_found(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.fault("POST /prompt", "drop_late")
+    ticker.at(3, worker.deliver_late)
+    backend, request = lane(worker.url, ticker), planned()
+    await backend.generate(request, 1)
+    await backend.close()
+    assert worker.engine.executions == {request.request.key: 1}
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "502", "hang"])
+async def test_a_prompt_that_never_arrived_makes_the_worker_unavailable_after_a_search(
+    worker: FakeComfyUI, fault: str
+) -> None:
+    worker.fault("POST /prompt", fault)
+    backend = lane(worker.url, settings=ComfyUISettings(read_s=0.05 if fault == "hang" else 5))
+    with pytest.raises(BackendUnavailable) as caught:
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.paths().count("POST /prompt") == 1
+    assert worker.paths().count("GET /queue") >= 3
+    assert worker.engine.executions == {}
+    assert worker.url in str(caught.value)
+    assert caught.value.job_id != ""
+
+
+async def test_a_prompt_given_up_after_a_lost_answer_is_deleted_in_case_it_comes_late(worker: FakeComfyUI) -> None:
+    worker.fault("POST /prompt", "drop_before")
+    backend = lane(worker.url)
+    with pytest.raises(BackendUnavailable) as caught:
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.bodies["/queue"] == [{"delete": [caught.value.job_id]}]
+
+
+# ---------------------------------------------------------------------- refused
+
+
+async def test_a_worker_without_the_checkpoint_is_unsuited_and_the_message_tells_what_it_has(
+    worker: FakeComfyUI,
+) -> None:
+    backend = lane(worker.url)
+    with pytest.raises(LaneUnsuited) as caught:
+        await backend.generate(planned(checkpoint="AWPainting_v9.safetensors"), 1)
+    await backend.close()
+    assert str(caught.value) == (
+        f"{worker.url} lacks ckpt_name 'AWPainting_v9.safetensors' (it has AWPainting_v1.3.safetensors, "
+        "sd_xl_base_1.0.safetensors) (node 4, CheckpointLoaderSimple). Install it on that worker, or name what it has."
+    )
+    assert (caught.value.transient, caught.value.lane) == (True, worker.url)
+
+
+async def test_a_worker_without_the_node_class_is_unsuited(worker: FakeComfyUI) -> None:
+    worker.engine.without = frozenset({"KSampler"})
+    backend = lane(worker.url)
+    with pytest.raises(LaneUnsuited, match=r"the node class KSampler \(node '3'\)"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+
+
+async def test_a_bad_value_is_rejected_for_all_lanes_and_named_beside_what_the_worker_lacks(
+    worker: FakeComfyUI,
+) -> None:
+    backend = lane(worker.url)
+    with pytest.raises(JobRejected) as caught:
+        await backend.generate(planned(steps=0, sampler="eulerr"), 1)
+    await backend.close()
+    assert "steps 0 is below the minimum of 1 (node 3, KSampler)" in str(caught.value)
+    assert "sampler_name 'eulerr' (not in (list of length 42)) (node 3, KSampler)" in str(caught.value)
+    assert caught.value.transient is False
+
+
+async def test_a_prompt_accepted_in_part_is_rejected_and_taken_back(worker: FakeComfyUI) -> None:
+    graph = {
+        **SEVEN,
+        "20": {"class_type": "EmptyImage", "inputs": {"width": 0, "height": 64, "batch_size": 1, "color": 0}},
+        "21": {"class_type": "SaveImage", "inputs": {"images": ["20", 0], "filename_prefix": "y"}},
+    }
+    worker.hold()
+    worker.submit_foreign("theirs")
+    backend = lane(worker.url, None, workflow(graph=graph))
+    with pytest.raises(JobRejected, match=r"width 0 is below the minimum of 1 \(node 20, EmptyImage\)"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.engine.pending == []
+    assert worker.engine.running is not None
+    assert worker.engine.running[1] == "theirs"
+
+
+@pytest.mark.parametrize("status", ["500", "413", "403"])
+async def test_a_status_without_a_reason_is_rejected_and_never_sent_again(worker: FakeComfyUI, status: str) -> None:
+    worker.fault("POST /prompt", status)
+    backend = lane(worker.url)
+    with pytest.raises(JobRejected, match=f"HTTP {status}"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.paths() == ["POST /prompt"]
+
+
+async def test_a_worker_that_gives_ids_of_its_own_is_too_old_and_its_prompt_is_taken_back(worker: FakeComfyUI) -> None:
+    worker.hold()
+    worker.submit_foreign("theirs")
+    worker.engine.keeps_prompt_id = False
+    backend = lane(worker.url)
+    with pytest.raises(BackendUnavailable, match="Update ComfyUI"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.engine.pending == []
+
+
+# ---------------------------------------------------------------------- on its way
+
+
+async def test_waiting_behind_other_clients_is_no_fault(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.hold()
+    worker.submit_foreign("theirs-1")
+    worker.submit_foreign("theirs-2")
+    ticker.at(900, worker.step)
+    ticker.at(1800, worker.step)
+    ticker.at(1850, worker.release)
+    backend = lane(worker.url, ticker, settings=ComfyUISettings(run_s=200, idle_s=20, longest_pause_s=20))
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.engine.started == ["theirs-1", "theirs-2", render.job_id]
+
+
+async def test_a_prompt_that_a_restart_wiped_out_is_lost(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.hold()
+    ticker.at(3, worker.restart)
+    backend = lane(worker.url, ticker)
+    with pytest.raises(JobLost, match="no longer knows it") as caught:
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert ticker.seconds < 10
+    assert caught.value.transient is True
+
+
+async def test_the_queue_is_read_before_the_history_so_that_no_end_falls_between_them(
+    worker: FakeComfyUI, ticker: Ticker
+) -> None:
+    worker.hold()
+    ticker.at(2, worker.release)
+    backend = lane(worker.url, ticker, settings=ComfyUISettings(queue_every=1))
+    await backend.generate(planned(), 1)
+    await backend.close()
+    looks = [path for path in worker.paths() if path in {"GET /queue", "GET /history"}]
+    assert looks == ["GET /queue", "GET /history"] * (len(looks) // 2)
+
+
+async def test_a_worker_that_accepts_and_runs_nothing_is_unavailable_and_its_queue_left_clean(
+    worker: FakeComfyUI, ticker: Ticker
+) -> None:
+    worker.kill_thread()
+    backend = lane(worker.url, ticker, settings=ComfyUISettings(idle_s=20))
+    with pytest.raises(BackendUnavailable, match="has run nothing for 20 s. Restart ComfyUI there"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert 20 <= ticker.seconds < 30
+    assert worker.engine.pending == []
+
+
+async def test_a_prompt_that_runs_too_long_times_out_and_is_interrupted(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.hold()
+    backend = lane(worker.url, ticker, settings=ComfyUISettings(run_s=60))
+    with pytest.raises(JobTimedOut, match="within 60 s") as caught:
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.bodies["/interrupt"] == [{"prompt_id": caught.value.job_id}]
+    assert worker.engine.running is None
+
+
+async def test_a_queue_that_never_comes_to_us_times_out_and_the_others_stay(
+    worker: FakeComfyUI, ticker: Ticker
+) -> None:
+    worker.hold()
+    worker.submit_foreign("theirs")
+    backend = lane(worker.url, ticker, settings=ComfyUISettings(queue_s=500, longest_pause_s=20))
+    with pytest.raises(JobTimedOut, match="had other work for 500 s"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert (worker.bodies["/interrupt"], worker.engine.pending) == ([], [])
+    assert worker.engine.running is not None
+
+
+async def test_a_few_looks_without_an_answer_are_borne(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.fault("GET /history", "drop_before", "502", "nonsense", "500", "drop_before")
+    backend = lane(worker.url, ticker)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert len(render.data) > 0
+
+
+async def test_a_worker_that_dies_meanwhile_is_unavailable_after_ten_seconds(
+    worker: FakeComfyUI, ticker: Ticker
+) -> None:
+    worker.hold()
+    ticker.at(3, worker.stop)
+    backend = lane(worker.url, ticker)
+    with pytest.raises(BackendUnavailable, match="cannot be reached"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert 13 <= ticker.seconds < 16
+
+
+async def test_a_worker_that_comes_back_with_its_memory_goes_on(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.hold()
+    ticker.at(3, worker.stop)
+    ticker.at(8, worker.start)
+    ticker.at(9, worker.release)
+    backend = lane(worker.url, ticker)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert worker.engine.started == [render.job_id]
+
+
+# ---------------------------------------------------------------------- the end
+
+
+async def test_out_of_memory_is_said_in_plain_words_with_the_trace_in_the_detail_alone(worker: FakeComfyUI) -> None:
+    worker.engine.next_error = ("torch.OutOfMemoryError", "Allocation on device 0 would exceed allowed memory.")
+    backend = lane(worker.url)
+    with pytest.raises(JobFailed) as caught:
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert str(caught.value) == (
+        f"{worker.url} ran out of memory at node 9 (SaveImage). Take a smaller size, or a worker with more memory."
+    )
+    assert "execution.py" in caught.value.detail
+    assert caught.value.transient is True
+
+
+async def test_a_broken_checkpoint_is_named(worker: FakeComfyUI) -> None:
+    worker.engine.broken.add("AWPainting_v1.3.safetensors")
+    backend = lane(worker.url)
+    with pytest.raises(JobFailed, match=r"cannot read the model file AWPainting_v1\.3\.safetensors at node 4"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+
+
+async def test_a_failed_prompt_stays_in_the_worker_s_history_for_its_operator(worker: FakeComfyUI) -> None:
+    worker.engine.next_error = ("ValueError", "no")
+    backend = lane(worker.url)
+    with pytest.raises(JobFailed, match=r"failed at node 9 \(SaveImage\): ValueError: no") as caught:
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert list(worker.engine.history) == [caught.value.job_id]
+
+
+async def test_a_failed_prompt_gives_no_picture_even_where_another_branch_made_one(worker: FakeComfyUI) -> None:
+    graph = {
+        "20": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
+        "21": {"class_type": "SaveImage", "inputs": {"images": ["20", 0], "filename_prefix": "y"}},
+        **SEVEN,
+    }
+    worker.engine.broken.add("AWPainting_v1.3.safetensors")
+    backend = lane(worker.url, None, workflow(graph=graph, output="21"))
+    with pytest.raises(JobFailed):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    (entry,) = worker.engine.history.values()
+    assert list(entry["outputs"]) == ["21"]
+
+
+async def test_a_picture_that_somebody_interrupted_can_be_made_again(worker: FakeComfyUI, ticker: Ticker) -> None:
+    worker.hold()
+    ticker.at(3, lambda: worker.engine.interrupt(None))
+    backend = lane(worker.url, ticker)
+    with pytest.raises(JobLost, match="interrupted there by somebody else"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+
+
+async def test_more_than_one_picture_is_rejected(worker: FakeComfyUI) -> None:
+    graph = json.loads(json.dumps(SEVEN))
+    graph["5"]["inputs"]["batch_size"] = 3
+    backend = lane(worker.url, None, workflow(graph=graph))
+    with pytest.raises(JobRejected, match="output node 9 gave 3 pictures, not one"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+
+
+async def test_an_output_node_that_gives_no_picture_is_rejected_and_the_right_one_named(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url, None, workflow(output="8"))
+    with pytest.raises(JobRejected, match=r"output node 8 gave 0 pictures, .*\(other nodes with pictures: 9\)"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+
+
+async def test_a_download_that_was_cut_off_is_tried_once_more(worker: FakeComfyUI) -> None:
+    worker.fault("GET /view", "truncate")
+    backend = lane(worker.url)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    (file,) = worker.folder.glob("output/assetline/*.png")
+    assert render.data == file.read_bytes()
+
+
+async def test_a_download_that_is_cut_off_twice_makes_the_worker_unavailable(worker: FakeComfyUI) -> None:
+    worker.fault("GET /view", "truncate", "truncate")
+    backend = lane(worker.url)
+    with pytest.raises(BackendUnavailable, match="gave no whole answer to GET /view"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+
+
+async def test_a_picture_that_is_no_longer_on_the_disk_is_lost(worker: FakeComfyUI, ticker: Ticker) -> None:
+    def end_and_wipe() -> None:
+        worker.release()
+        worker.delete_outputs()
+
+    worker.hold()
+    ticker.at(1, end_and_wipe)
+    backend = lane(worker.url, ticker)
+    with pytest.raises(JobLost, match="no longer has the picture assetline/"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+
+
+# ---------------------------------------------------------------------- reference images
+
+
+def _png(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+REFERENCES = {"a" * 64: _png("red"), "b" * 64: _png("blue")}
+
+
+async def test_a_reference_image_is_sent_once_and_used_by_the_name_that_the_worker_gave(worker: FakeComfyUI) -> None:
+    (worker.folder / "input/assetline").mkdir()
+    (worker.folder / "input/assetline" / ("a" * 32 + ".png")).write_bytes(b"another file of that name")
+    backend = lane(
+        worker.url,
+        None,
+        workflow("reference"),
+        references=REFERENCES.__getitem__,
+    )
+    for sha256 in ("a" * 64, "a" * 64, "b" * 64):
+        await backend.generate(planned(name="reference", references={"reference_image": sha256}), 1)
+    await backend.close()
+    assert worker.paths().count("POST /upload") == 2
+    names = [body["prompt"]["1"]["inputs"]["image"] for body in worker.bodies["/prompt"]]
+    assert names == [f"assetline/{'a' * 32} (1).png", f"assetline/{'a' * 32} (1).png", f"assetline/{'b' * 32}.png"]
+
+
+async def test_a_reference_image_that_the_worker_lost_is_sent_again_at_the_next_attempt(worker: FakeComfyUI) -> None:
+    backend = lane(
+        worker.url,
+        None,
+        workflow("reference"),
+        references=REFERENCES.__getitem__,
+    )
+    request = planned(name="reference", references={"reference_image": "a" * 64})
+    await backend.generate(request, 1)
+    next(worker.folder.glob("input/assetline/*")).unlink()
+    with pytest.raises(JobLost, match="lost a reference image"):
+        await backend.generate(request, 2)
+    await backend.generate(request, 3)
+    await backend.close()
+    assert worker.paths().count("POST /upload") == 2
+
+
+async def test_a_reference_image_above_the_worker_s_limit_is_said_so() -> None:
+    with FakeComfyUI(most_upload_bytes=64) as worker:
+        backend = lane(
+            worker.url,
+            None,
+            workflow("reference"),
+            references=REFERENCES.__getitem__,
+        )
+        with pytest.raises(JobFailed, match="Raise --max-upload-size there"):
+            await backend.generate(planned(name="reference", references={"reference_image": "a" * 64}), 1)
+        await backend.close()
+
+
+async def test_a_store_that_cannot_give_the_reference_image_is_the_store_s_fault(worker: FakeComfyUI) -> None:
+    def unreachable(sha256: str) -> bytes:
+        raise StoreUnreachable(f"no answer for {sha256}")
+
+    backend = lane(worker.url, None, workflow("reference"), references=unreachable)
+    with pytest.raises(StoreUnreachable):
+        await backend.generate(planned(name="reference", references={"reference_image": "a" * 64}), 1)
+    await backend.close()
+    assert worker.asked == []
+
+
+# ---------------------------------------------------------------------- the lane as such
+
+
+async def test_a_lane_suits_only_a_workflow_that_it_knows_in_that_very_version(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url)
+    await backend.close()
+    newer = planned().model_copy(update={"request": planned().request.model_copy(update={"workflow_sha256": "newer"})})
+    comp = planned().model_copy(
+        update={"request": planned().request.model_copy(update={"workflow": None, "model": "fpo/1"})}
+    )
+    assert [backend.suits(item) for item in (planned(), planned(name="other"), newer, comp)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+async def test_a_probe_asks_for_the_system_and_the_queue(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url)
+    await backend.probe()
+    await backend.close()
+    assert worker.paths() == ["GET /system_stats", "GET /queue"]
+
+
+async def test_a_probe_of_a_dead_worker_tells_the_cure(worker: FakeComfyUI) -> None:
+    worker.stop()
+    backend = lane(worker.url)
+    with pytest.raises(BackendUnavailable) as caught:
+        await backend.probe()
+    await backend.close()
+    assert f"Start ComfyUI there with --listen, or take {worker.url} out of --lane" in str(caught.value)
+    assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize("fault", ["nonsense", "404", "403"])
+async def test_a_probe_of_something_else_than_a_comfyui_says_so(worker: FakeComfyUI, fault: str) -> None:
+    worker.fault("GET /system_stats", fault)
+    backend = lane(worker.url)
+    with pytest.raises(BackendUnavailable, match="ComfyUI"):
+        await backend.probe()
+    await backend.close()
+
+
+async def test_capabilities_are_the_files_samplers_and_classes_of_the_worker(worker: FakeComfyUI) -> None:
+    worker.engine.models["loras"] = ["portraits\\warm.safetensors"]
+    worker.engine.without = frozenset({"ControlNetLoader"})
+    backend = lane(worker.url)
+    found = await backend.capabilities()
+    await backend.close()
+    assert found.version == "0.3.64"
+    assert found.checkpoints == ("AWPainting_v1.3.safetensors", "sd_xl_base_1.0.safetensors")
+    assert (found.loras, found.controlnets) == (("portraits\\warm.safetensors",), ())
+    assert (len(found.samplers), found.schedulers[:2]) == (42, ("simple", "sgm_uniform"))
+    assert "KSampler" in found.node_classes
+    assert "ControlNetLoader" not in found.node_classes
+
+
+@pytest.mark.parametrize("url", ["gpu1:8188", "ftp://gpu1:8188", "http://", "", "http://gpu1:port"])
+def test_a_lane_that_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(OptionError, match="http://gpu1:8188"):
+        lane(url)
+
+
+async def test_credentials_in_the_address_are_sent_and_never_shown(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url.replace("http://", "http://me:secret@"))
+    await backend.probe()
+    await backend.close()
+    assert backend.name == worker.url
+    assert worker.headers[0]["Authorization"].startswith("Basic ")
