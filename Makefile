@@ -22,7 +22,7 @@ check: setup ## format, lint, types, import floors, core tests: seconds
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: .venv/bin/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing | tail -n 3
+	@$(BIN)/lint-imports --no-logo
 
 server: setup ## a local Prefect server on SQLite, in the background, with the settings it needs
 	@$(BIN)/python -m apps.prefect_server start --port $(PORT)

@@ -1,4 +1,4 @@
-"""The end of set-up: one real Prefect task through a real server, since a clean install can hide one that cannot start."""
+"""The end of set-up: one real Prefect task through a real server; a clean install has hidden one that cannot start."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def main() -> None:
 
 
 def _run(api_url: str) -> int:
-    from flows.setup_check import setup_check
     from prefect.events.worker import EventsWorker
+
+    from flows.setup_check import setup_check
 
     wait_until_healthy(api_url)
     try:

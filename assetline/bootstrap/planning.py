@@ -12,7 +12,7 @@ from assetline.plan import CampaignPlan, World, campaign_slug, plan_campaign
 from assetline.records import RunOptions
 from assetline.settings import Settings
 from assetline.sheet import Limits, read_sheet
-from assetline.store import Store
+from assetline.store.check import ProbedStore
 from assetline.workflow import Workflow, load_workflows
 
 FPO = "fpo"
@@ -55,7 +55,7 @@ def read_source(address: str, settings: Settings) -> Source:
         raise OptionError(f"{address} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 
 
-def open_store(uri: str, settings: Settings) -> Store:
+def open_store(uri: str, settings: Settings) -> ProbedStore:
     """A folder, or `s3://bucket/prefix`. Raises OptionError for any other scheme."""
     if uri.startswith("s3://"):
         from assetline.store.s3 import open_s3  # boto3 takes 0.3 s to import and `check` needs none

@@ -35,7 +35,7 @@ class Exif:
 
 def read_exif(tiff: bytes) -> Exif:
     """Read an EXIF block (without the `Exif` head). Raises ValueError or struct.error if it is not one."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         raise ValueError("not TIFF")
     tags = _ifd(tiff, order, struct.unpack_from(f"{order}I", tiff, 4)[0])

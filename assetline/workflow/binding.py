@@ -76,7 +76,7 @@ def _binding_faults(
         yield f"{name}: the picture was not sent to the worker."
     for name, parameter in contract.parameters.items():
         if name not in values:
-            yield f"{name}: is missing and has no default; give a {parameter.range}."
+            yield f"{name}: is missing and has no default. It takes: {parameter.range}."
         elif problem := value_problem(parameter, values[name]):
             yield f"{name}: {problem}."
 

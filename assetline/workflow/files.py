@@ -87,7 +87,7 @@ def _graph_faults(graph: object) -> Iterator[str]:
         yield f"is not a graph of nodes. {EXPORT_HINT}"
     elif "nodes" in graph and "links" in graph:
         yield f"is a workflow as the editor saves it (`nodes`, `links`), which cannot be submitted. {EXPORT_HINT}"
-    elif "prompt" in graph and "class_type" not in graph["prompt"]:
+    elif isinstance(graph.get("prompt"), dict) and "class_type" not in graph["prompt"]:
         yield "is a whole request; keep only what is under `prompt`."
     else:
         for node_id, node in graph.items():

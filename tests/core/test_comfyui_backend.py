@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from fakes.comfyui_lane import SEVEN, Ticker, lane, planned, workflow
+from fakes.fake_comfyui import FakeComfyUI
+from PIL import Image
+
 from assetline.backends.comfyui import ComfyUISettings
 from assetline.errors import (
     BackendUnavailable,
@@ -20,9 +24,6 @@ from assetline.errors import (
     StoreUnreachable,
 )
 from assetline.records import MAX_SEED
-from fakes.comfyui_lane import SEVEN, Ticker, lane, planned, workflow
-from fakes.fake_comfyui import FakeComfyUI
-from PIL import Image
 
 pytestmark = pytest.mark.anyio
 
@@ -312,7 +313,7 @@ async def test_a_worker_that_accepts_and_runs_nothing_is_unavailable_and_its_que
 ) -> None:
     worker.kill_thread()
     backend = lane(worker.url, ticker, settings=ComfyUISettings(idle_s=20))
-    with pytest.raises(BackendUnavailable, match="has run nothing for 20 s. Restart ComfyUI there"):
+    with pytest.raises(BackendUnavailable, match=r"has run nothing for 20 s\. Restart ComfyUI there"):
         await backend.generate(planned(), 1)
     await backend.close()
     assert 20 <= ticker.seconds < 30

@@ -409,6 +409,7 @@ def test_the_editors_file_is_told_how_to_export_the_other(tmp_path: Path):
         ('{"3": {"class_type": "X", "inputs": {"a": NaN}}}', "small.json: cannot be read: NaN is no JSON"),
         ([], "small.json: is not a graph of nodes."),
         ({"prompt": GRAPH}, "small.json: is a whole request; keep only what is under `prompt`."),
+        ({"prompt": 3}, "small.json: node prompt: has no `class_type` and `inputs`."),
         (GRAPH | {"7": {"inputs": {}}}, "small.json: node 7: has no `class_type` and `inputs`."),
         (
             GRAPH | {"7": {"class_type": "VAEDecode", "inputs": {"samples": ["33", 0]}}},

@@ -96,10 +96,10 @@ class Ticker:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.pauses: list[float] = []
-        self._events: list[tuple[float, Callable[[], None]]] = []
+        self._events: list[tuple[float, Callable[[], object]]] = []
         self.clock = Clock(now=lambda: self.seconds, sleep=self._sleep)
 
-    def at(self, seconds: float, event: Callable[[], None]) -> None:
+    def at(self, seconds: float, event: Callable[[], object]) -> None:
         self._events.append((seconds, event))
 
     async def _sleep(self, seconds: float) -> None:

@@ -1,0 +1,215 @@
+"""`doctor`: every dependency probed. Each finding is ok, warn or fail, with what mends it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from apps.prefect_api import configured_api_url
+from apps.prefect_server import is_healthy, running_server
+from assetline.backends.comfyui import Capabilities, ComfyUIBackend
+from assetline.bootstrap.planning import FPO, lane_names, open_store
+from assetline.catalogue import load_catalogue
+from assetline.errors import AssetlineError, BackendError
+from assetline.records import Record, RunOptions
+from assetline.settings import Settings, load_settings
+from assetline.store.check import probe_store
+from assetline.workflow import Workflow, load_workflows
+
+Verdict = Literal["ok", "warn", "fail"]
+LEAST_FREE_BYTES = 2 * 2**30  # about a thousand 1024 px pictures
+FASTAPI_CAP = (0, 151)  # Prefect 3.8.8's server does not start with a newer one, though its metadata allows it
+PREFECT_FLOOR = (3, 8, 8)
+MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+
+
+class Finding(Record):
+    """One line: what was probed, what was found, and the command or change that mends it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+
+def examine(options: RunOptions, *, as_json: bool) -> int:
+    """Print every finding; 6 when something fails, since a run would end so."""
+    findings = list(_findings(options))
+    failed = any(finding.verdict == "fail" for finding in findings)
+    if as_json:
+        facts = [finding.model_dump(mode="json") for finding in findings]
+        print(json.dumps({"ok": not failed, "findings": facts}, ensure_ascii=False))
+    else:
+        for finding in findings:
+            print(f"{MARKS[finding.verdict]}  {finding.name}: {finding.found}")
+            if finding.mend:
+                print(f"      {finding.mend}")
+    return 6 if failed else 0
+
+
+def _findings(options: RunOptions) -> Iterator[Finding]:
+    yield _python()
+    yield from _packages()
+    yield _prefect()
+    try:
+        settings = load_settings()
+    except AssetlineError as error:
+        yield Finding(name="settings", verdict="fail", found=str(error), mend="Mend the environment or .env.")
+        return
+    yield from _files(settings)
+    yield _store(options.store or settings.store, settings)
+    yield _disk(Path(options.store or settings.store))
+    yield from _lanes(options, settings)
+    yield _replicate(settings)
+    yield _chromium()
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Finding(name="python", verdict="ok", found=found)
+    return Finding(name="python", verdict="fail", found=found, mend="make setup PYTHON=python3.11")
+
+
+def _packages() -> Iterator[Finding]:
+    checks: dict[str, Callable[[tuple[int, ...]], bool]] = {
+        "prefect": lambda found: PREFECT_FLOOR <= found < (4,),
+        "fastapi": lambda found: found < FASTAPI_CAP,
+    }
+    for name, suits in checks.items():
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            yield Finding(name=name, verdict="fail", found="not installed", mend="make setup")
+            continue
+        numbers = tuple(int(part) for part in found.split(".") if part.isdigit())
+        good = suits(numbers)
+        mend = "" if good else "make setup (the lock has versions whose server starts)"
+        yield Finding(name=name, verdict="ok" if good else "fail", found=found, mend=mend)
+
+
+def _prefect() -> Finding:
+    name = "prefect server"
+    if url := configured_api_url():
+        if is_healthy(url):
+            return Finding(name=name, verdict="ok", found=f"answers at {url}")
+        mend = "Start it, or unset PREFECT_API_URL to use an embedded one."
+        return Finding(name=name, verdict="fail", found=f"{url} does not answer", mend=mend)
+    if server := running_server():
+        return Finding(name=name, verdict="ok", found=f"runs at {server.url} (make server)")
+    found = "none configured; each run starts an embedded one (about 10 s)"
+    return Finding(name=name, verdict="ok", found=found, mend="make server keeps one running, with its history.")
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    """Styles, channels and workflows can be read."""
+    loads: dict[str, Callable[[], str]] = {
+        "catalogue": lambda: _catalogue_found(settings),
+        "workflows": lambda: ", ".join(load_workflows(settings.workflows_folder)),
+    }
+    for name, load in loads.items():
+        try:
+            yield Finding(name=name, verdict="ok", found=load())
+        except AssetlineError as error:
+            yield Finding(name=name, verdict="fail", found=str(error), mend="Mend the file that is named.")
+
+
+def _catalogue_found(settings: Settings) -> str:
+    catalogue = load_catalogue(settings.campaigns_folder)
+    return f"{len(catalogue.styles)} styles, {len(catalogue.channels)} channels, {len(catalogue.wildcards)} wildcards"
+
+
+def _store(uri: str, settings: Settings) -> Finding:
+    name = f"store {uri}"
+    try:
+        store = open_store(uri, settings)
+        capabilities = probe_store(store)
+    except AssetlineError as error:
+        return Finding(name=name, verdict="fail", found=str(error), mend="Set ASSETLINE_STORE, or give --store.")
+    if problems := capabilities.problems:
+        return Finding(name=name, verdict="warn", found=" ".join(problems), mend="One run at a time on this store.")
+    return Finding(name=name, verdict="ok", found="writes, reads, refuses to overwrite, compares and swaps")
+
+
+def _disk(path: Path) -> Finding:
+    folder = next((one for one in (path, *path.absolute().parents) if one.is_dir()), Path())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 2**30:.1f} GiB free at {folder.resolve()}"
+    if free >= LEAST_FREE_BYTES:
+        return Finding(name="disk", verdict="ok", found=found)
+    return Finding(name="disk", verdict="warn", found=found, mend="Free some space, or give another --store.")
+
+
+def _lanes(options: RunOptions, settings: Settings) -> Iterator[Finding]:
+    try:
+        names = lane_names(options, settings)
+        workflows = load_workflows(settings.workflows_folder)
+    except AssetlineError as error:
+        yield Finding(name="lanes", verdict="fail", found=str(error), mend="Set ASSETLINE_COMFYUI, or give --lane.")
+        return
+    for name in names:
+        if name == FPO:
+            mend = "" if FPO in options.lanes else "ASSETLINE_COMFYUI=http://gpu1:8188 makes real pictures."
+            yield Finding(name="lane fpo", verdict="ok", found="draws placeholders on this machine", mend=mend)
+        else:
+            yield asyncio.run(_worker(name, workflows))
+
+
+async def _worker(url: str, workflows: dict[str, Workflow]) -> Finding:
+    """One ComfyUI worker: does it answer, and which workflows could it run with the models it has?"""
+    async with _backend(url, workflows) as backend:
+        try:
+            await backend.probe()
+            has = await backend.capabilities()
+        except BackendError as error:
+            return Finding(name=f"lane {url}", verdict="fail", found=str(error), mend="Start it, or leave it out.")
+    ready = [name for name, workflow in workflows.items() if not _missing(workflow, has)]
+    lacks = {file for workflow in workflows.values() for file in _missing(workflow, has)}
+    found = f"answers; can run {', '.join(ready) or 'none of the workflows'}"
+    if not lacks:
+        return Finding(name=f"lane {url}", verdict="ok", found=found)
+    mend = f"Lacks, for the others: {', '.join(sorted(lacks))}"
+    return Finding(name=f"lane {url}", verdict="ok" if ready else "warn", found=found, mend=mend)
+
+
+def _missing(workflow: Workflow, has: Capabilities) -> list[str]:
+    """The node classes and default model files of a workflow that a worker does not have."""
+    classes = [node["class_type"] for node in workflow.graph.values()]
+    missing = [f"node {name}" for name in dict.fromkeys(classes) if name not in has.node_classes]
+    lists = {"checkpoint": has.checkpoints, "controlnet": has.controlnets}
+    for parameter, names in lists.items():
+        wanted = workflow.contract.parameters.get(parameter)
+        if wanted and wanted.default is not None and wanted.default not in names:
+            missing.append(f"{parameter} {wanted.default}")
+    return missing
+
+
+@asynccontextmanager
+async def _backend(url: str, workflows: dict[str, Workflow]) -> AsyncIterator[ComfyUIBackend]:
+    backend = ComfyUIBackend(url, workflows, references=lambda _: b"")
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+def _replicate(settings: Settings) -> Finding:
+    if settings.replicate_api_token:
+        return Finding(name="replicate", verdict="ok", found="a token is set; its lane comes with a later version")
+    return Finding(name="replicate", verdict="ok", found="no token; its lane comes with a later version")
+
+
+def _chromium() -> Finding:
+    names: Sequence[str] = ("chromium", "chromium-browser", "google-chrome")
+    if path := next((found for name in names if (found := shutil.which(name))), None):
+        return Finding(name="chromium", verdict="ok", found=f"{path} (browser tests only)")
+    mend = "Debian: apt-get install chromium" + ("" if os.geteuid() == 0 else " (as root)")
+    return Finding(name="chromium", verdict="warn", found="not there; browser tests are skipped", mend=mend)

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fakes.outcomes import a_campaign, a_run, a_thumbnail, an_asset, an_outcome
+from PIL import Image
+
+from assetline import contact_sheet
+from assetline.contact_sheet import write_contact_sheet
+from assetline.contact_sheet.montage import MOST_BYTES, montage
+from assetline.records import FPO_MODEL, STATUSES, Attempt
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "<!-- & &lt; ' \" `",
+    "\u202eright to left\u202c שלום 🎉",
+    "</style></title></textarea>",
+)
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text; enough to ask what a browser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
+        return [a for name, a in self.tags if name == tag and all(a.get(k.strip("_")) == v for k, v in wanted.items())]
+
+
+def html_of(outcomes, tmp_path: Path, **run) -> str:
+    (path,) = write_contact_sheet(a_run(outcomes, **run), outcomes, a_thumbnail, tmp_path)
+    return path.read_text("utf-8")
+
+
+def tiles(page: Page) -> list[dict[str, str | None]]:
+    return [attributes for attributes in page.all("figure") if "tile" in (attributes.get("class") or "")]
+
+
+def test_every_outcome_has_a_tile_and_every_row_a_section(tmp_path):
+    outcomes = a_campaign(6)
+    page = Page(html_of(outcomes, tmp_path))
+    assert [tile["data-label"] for tile in tiles(page)] == [outcome.label for outcome in outcomes]
+    assert len(page.all("section", class_="row")) == 6
+    assert {tile["data-status"] for tile in tiles(page)} == {outcome.status for outcome in outcomes}
+
+
+def test_a_row_says_what_was_wanted(tmp_path):
+    outcome = an_outcome(prompt="a tote bag", negative_prompt="blurry", row_number=7, tags=("spring", "hero"))
+    page = Page(html_of([outcome], tmp_path))
+    for words in ("SKU0001", "line 7", "sdxl-txt2img", "a tote bag", "not blurry", "spring", "hero"):
+        assert words in page.text
+
+
+def test_a_tile_says_what_became_of_the_request(tmp_path):
+    asset = an_asset(width=1080, height=1350, seconds=4.25, cost_usd=0.0031, seed=42)
+    page = Page(html_of([an_outcome(asset=asset, size="instagram_feed")], tmp_path))
+    for words in ("✓ stored", "1080×1350 · instagram_feed", "42", "gpu1:8188 · 4.2 s · $0.0031", "job-1", asset.sha256):
+        assert words in page.text
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_is_a_word_and_a_mark_with_its_reason(status, tmp_path):
+    page = Page(html_of([an_outcome(status=status, reason="Because of this.")], tmp_path))
+    (chip,) = [button for button in page.all("button") if button.get("data-status")]
+    assert chip["data-status"] == status
+    assert f"{contact_sheet.page.MARKS[status]} {status}" in page.text
+    assert "Because of this." in page.text
+
+
+def test_marks_differ_between_all_statuses():
+    assert set(contact_sheet.page.MARKS) == set(STATUSES)
+    assert len(set(contact_sheet.page.MARKS.values())) == len(STATUSES)
+
+
+def test_a_failed_request_has_a_tile_without_picture_and_its_tries(tmp_path):
+    tries = (Attempt(lane="http://gpu1:8188", error="Out of memory."), Attempt(lane="http://gpu2:8188", error="Gone."))
+    page = Page(html_of([an_outcome(status="failed", reason="Gone.", attempts=tries)], tmp_path))
+    assert len(page.all("button", class_="shot empty")) == 1
+    assert "gpu1:8188: Out of memory." in page.text
+    assert "gpu2:8188: Gone." in page.text
+
+
+def test_comps_are_marked_fpo_and_everything_else_ai(tmp_path):
+    page = Page(
+        html_of([an_outcome(1), an_outcome(2, workflow=None, model=FPO_MODEL), an_outcome(3, "failed")], tmp_path)
+    )
+    assert len(page.all("abbr", class_="badge")) == 1
+    assert len(page.all("abbr", class_="badge fpo")) == 1
+
+
+def test_the_link_to_the_original_is_relative_and_percent_encoded(tmp_path):
+    key = "campaigns/spring/assets/Größe #1/50% off?_1024x1024_00000001.png"
+    page = Page(html_of([an_outcome(asset=an_asset(original=key))], tmp_path))
+    (shot,) = page.all("a", class_="shot")
+    assert shot["href"] == "../../assets/Gr%C3%B6%C3%9Fe%20%231/50%25%20off%3F_1024x1024_00000001.png"
+    assert shot["data-place"] == "file:///srv/assets/" + key
+
+
+def test_the_link_is_right_for_a_campaign_whose_name_had_to_be_made_safe(tmp_path):
+    from assetline.store.layout import assets_prefix
+
+    key = assets_prefix("a/b") + "SKU1/x_1024x1024_00000001.png"
+    page = Page(html_of([an_outcome(asset=an_asset(original=key))], tmp_path, campaign="a/b"))
+    assert [shot["href"] for shot in page.all("a", class_="shot")] == ["../../assets/SKU1/x_1024x1024_00000001.png"]
+
+
+def test_pictures_are_inside_the_page(tmp_path):
+    outcome = an_outcome()
+    page = Page(html_of([outcome], tmp_path))
+    (image,) = [image for image in page.all("img") if image.get("src")]
+    head, _, data = (image["src"] or "").partition(",")
+    assert head == "data:image/jpeg;base64"
+    assert base64.b64decode(data) == a_thumbnail(outcome)
+    assert (image["width"], image["height"], image["loading"]) == ("1024", "1024", "lazy")
+
+
+def test_a_thumbnail_that_is_lost_leaves_a_tile_that_says_so(tmp_path):
+    outcomes = [an_outcome()]
+    (path,) = write_contact_sheet(a_run(outcomes), outcomes, lambda _outcome: None, tmp_path)
+    page = Page(path.read_text("utf-8"))
+    assert len(page.all("a", class_="shot")) == 1
+    assert "no preview" in page.text
+
+
+def test_thumbnails_are_asked_for_one_at_a_time_in_order_and_only_where_there_is_an_asset(tmp_path):
+    outcomes = [an_outcome(1), an_outcome(2, "failed"), an_outcome(3)]
+    asked = []
+    sizes = []
+
+    def thumbnail(outcome):
+        asked.append(outcome.label)
+        sizes.append((tmp_path / "contact-sheet.html").stat().st_size)
+        return b"\xff\xd8" + b"x" * 2_000_000
+
+    write_contact_sheet(a_run(outcomes), outcomes, thumbnail, tmp_path)
+    assert asked == [outcomes[0].label, outcomes[2].label]
+    assert sizes[1] > 2_000_000, "the first picture was not written before the second was read"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(text, tmp_path):
+    outcome = an_outcome(
+        status="failed", row=text, label=text, prompt=text, negative_prompt=text, reason=text, size=text,
+        tags=(text,), workflow=text, parameters={"note": text}, attempts=(Attempt(lane=text, error=text),),
+    )  # fmt: skip
+    harmless = Page(html_of([an_outcome(status="failed", tags=("t",), parameters={"note": "n"},
+                                        attempts=(Attempt(lane="l", error="e"),), reason="r")], tmp_path))  # fmt: skip
+    page = Page(html_of([outcome], tmp_path, campaign=text, sheet=text, lanes=(text,)))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in harmless.tags]
+    assert [sorted(a) for _, a in page.tags] == [sorted(a) for _, a in harmless.tags]
+    assert page.text.count(" ".join(text.split())) >= 8
+
+
+def test_the_policy_allows_this_style_and_this_script_and_nothing_else(tmp_path):
+    html = html_of([an_outcome()], tmp_path)
+    (policy,) = [meta["content"] for meta in Page(html).all("meta") if meta.get("http-equiv")]
+    for tag in ("style", "script"):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        assert f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in (
+            policy or ""
+        )
+    assert (policy or "").startswith("default-src 'none';")
+    assert "unsafe" not in (policy or "")
+
+
+def test_the_page_names_no_other_place(tmp_path):
+    html = html_of(a_campaign(3), tmp_path)
+    addresses = [a.get(k) or "" for _, a in Page(html).tags for k in ("src", "href", "action") if a.get(k)]
+    assert {address.partition(":")[0] for address in addresses if ":" in address} == {"data"}
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_a_duplicate_leads_to_the_picture_that_was_kept(tmp_path):
+    kept, other = an_outcome(1), an_outcome(2, "duplicate", duplicate_of=f"{1:064x}", reason="Looks the same.")
+    page = Page(html_of([kept, other], tmp_path))
+    (link,) = page.all("a", class_="keeper")
+    assert link["href"] == "#" + str(tiles(page)[0]["id"])
+
+
+def test_prompts_that_differ_within_a_row_are_all_shown_and_numbered(tmp_path):
+    outcomes = [
+        an_outcome(n, row="SKU1", prompt=f"a {colour} mug") for n, colour in ((1, "red"), (2, "blue"), (3, "red"))
+    ]
+    page = Page(html_of(outcomes, tmp_path))
+    assert "Prompt 1 a red mug" in page.text
+    assert "Prompt 2 a blue mug" in page.text
+    assert [tile["data-prompt"] for tile in tiles(page)] == ["1", "2", "1"]
+
+
+def test_a_long_prompt_is_there_in_full_behind_its_beginning(tmp_path):
+    prompt = "a very long prompt " * 40
+    page = Page(html_of([an_outcome(prompt=prompt)], tmp_path))
+    assert len(page.all("details")) == 1
+    assert prompt.strip() in page.text
+
+
+def test_an_interrupted_run_says_so(tmp_path):
+    assert "interrupted" in Page(html_of([an_outcome()], tmp_path, interrupted=True)).text
+    assert "interrupted" not in Page(html_of([an_outcome()], tmp_path)).text
+
+
+def test_a_run_without_pictures_is_a_page_all_the_same(tmp_path):
+    assert "no pictures" in Page(html_of([], tmp_path)).text
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    monkeypatch.setattr(contact_sheet, "PICTURES_PER_PAGE", 10)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_many_pictures_go_on_linked_pages_that_split_no_row(tmp_path):
+    outcomes = a_campaign(6, pictures_per_row=4)
+    paths = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path)
+    pages = [Page(path.read_text("utf-8")) for path in paths]
+    assert [path.name for path in paths] == ["contact-sheet.html", "contact-sheet-2.html", "contact-sheet-3.html"]
+    assert [len(tiles(page)) for page in pages] == [8, 8, 8]
+    for page in pages:
+        links = [link["href"] for link in page.all("a") if str(link.get("href")).startswith("contact-sheet")]
+        assert [link for link in links if "#" not in str(link)] == [path.name for path in paths]
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_row_larger_than_a_page_is_split_and_nothing_is_lost(tmp_path):
+    outcomes = a_campaign(1, pictures_per_row=4) + [an_outcome(n, row="BIG") for n in range(200, 223)]
+    paths = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path)
+    found = [len(tiles(Page(path.read_text("utf-8")))) for path in paths]
+    assert found == [4, 10, 10, 3]
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_kept_picture_on_another_page_is_linked_there(tmp_path):
+    outcomes = [an_outcome(n, row="A") for n in range(1, 10)]
+    outcomes += [an_outcome(n, "duplicate", row="B", duplicate_of=f"{1:064x}") for n in (20, 21)]
+    paths = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path)
+    first, second = (Page(path.read_text("utf-8")) for path in paths)
+    assert second.all("a", class_="keeper")[0]["href"] == f"contact-sheet.html#{tiles(first)[0]['id']}"
+
+
+def test_ids_are_unique_even_where_two_rows_share_a_request(tmp_path):
+    outcomes = [an_outcome(1, row="A"), an_outcome(1, row="B"), an_outcome(1, row="B")]
+    page = Page(html_of(outcomes, tmp_path))
+    ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def jpegs(count: int, size: tuple[int, int] = (256, 192)):
+    for number in range(count):
+        file = io.BytesIO()
+        Image.effect_noise(size, 60 + number).convert("RGB").save(file, "JPEG", quality=90)
+        yield file.getvalue()
+
+
+def test_a_montage_is_one_small_jpeg_even_of_noise():
+    data = montage(jpegs(48), columns=8, cell_px=96)
+    image = Image.open(io.BytesIO(data))
+    assert (image.format, image.size) == ("JPEG", (8 * 102 + 6, 6 * 102 + 6))
+    assert len(data) <= MOST_BYTES
+
+
+def test_a_montage_of_few_pictures_is_no_wider_than_they_are():
+    assert Image.open(io.BytesIO(montage(jpegs(3), columns=8, cell_px=64))).size == (3 * 70 + 6, 76)
+
+
+def test_a_montage_reads_no_more_pictures_than_it_shows():
+    source = jpegs(9, (8, 8))
+    montage(source, limit=4)
+    assert len(list(source)) == 5
+
+
+def test_a_montage_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        montage([])
