@@ -34,7 +34,9 @@ def inspect_workflow(file: str, *, as_json: bool) -> int:
     print(f"{workflow.name}: {contract.description}")
     print(f"  native size {contract.native[0]}x{contract.native[1]}, version {workflow.sha256[:12]}")
     for line in lines:
-        print("  " + "  ".join(f"{value}" for value in line.model_dump().values() if value not in ("", None, ())))
+        default = "required" if line.default is None else f"default {line.default}"
+        print(f"  {line.name:<20} {line.range}; {default}; sets {', '.join(line.targets)}")
+        print(f"  {'':<20} {line.description}")
     for name, values in contract.profiles.items():
         print(f"  profile {workflow.name}:{name}  " + ", ".join(f"{key} {value}" for key, value in values.items()))
     return 0

@@ -19,6 +19,7 @@ from assetline.records import Problem
 
 MAX_CHOICES = 64  # of one prompt; as many as a row may have variants
 MOST_FAULTS = 20  # of one cell; who writes thousands of braces need not read about each
+MOST_NAMES = 12  # of columns, in a message
 COMPARED_CHARACTERS = 80  # of a name that is looked for; longer ones are no typing mistakes and take long to compare
 
 _TOKEN = re.compile(r"[{}|]|__(?P<wildcard>[^\W_]+(?:[_-][^\W_]+)*)__")
@@ -59,12 +60,15 @@ class Template:
     faults: tuple[Problem, ...]
 
 
-def expand(template: str, values: Mapping[str, str], pick: Callable[[str], str | None]) -> list[str]:
+def expand(
+    template: str, values: Mapping[str, str], pick: Callable[[str], str | None], max_characters: int | None = None
+) -> list[str]:
     """The prompts that `template` makes: one for each combination of its choices, in the order written.
 
     `values` holds the row's cells by column name (case, blanks and underscores make no difference). `pick` is asked
     once for each wildcard that is used, by slug, and answers with one line of it, or None where there is no such
     wildcard; so a name that is used twice gets the same line twice. Runs of blanks become one.
+    `max_characters` bounds each prompt, before it is made: a short cell can hold a long one a thousand times.
 
     Raises SheetError with the faults of the template, all at once; they have no place, the caller knows it.
     """
@@ -79,6 +83,10 @@ def expand(template: str, values: Mapping[str, str], pick: Callable[[str], str |
     ]
     if faults:
         raise SheetError(faults[:MOST_FAULTS])
+    longest = _longest(read.parts, cells, lines)
+    if max_characters is not None and longest > max_characters:
+        message = f"Filled in, the text has up to {longest:,} characters; {max_characters:,} are allowed."
+        raise SheetError([_fault("text-too-long", message, "Shorten it, or the cells that it uses.")])
     return [_BLANKS.sub(" ", text).strip() for text in _texts(read.parts, cells, lines)]
 
 
@@ -192,6 +200,17 @@ def _texts(parts: Sequence[_Part], cells: Mapping[str, str], lines: Mapping[str,
     return ["".join(texts) for texts in itertools.product(*options)]
 
 
+def _longest(parts: Sequence[_Part], cells: Mapping[str, str], lines: Mapping[str, str]) -> int:
+    """How many characters the longest text of a sequence has."""
+    total = 0
+    for part in parts:
+        if isinstance(part, _Choice):
+            total += max(_longest(alternative, cells, lines) for alternative in part.alternatives)
+        else:
+            total += max(map(len, _options(part, cells, lines)))
+    return total
+
+
 def _options(part: _Part, cells: Mapping[str, str], lines: Mapping[str, str]) -> Iterable[str]:
     match part:
         case str():
@@ -220,9 +239,12 @@ def _choices_fault(choices: int) -> list[Problem]:
 
 
 def _unknown_column(written: str, values: Iterable[str]) -> Problem:
-    by_key = {name_key(name): name for name in values}
+    by_key: dict[str, str] = {}
+    for name in values:
+        by_key.setdefault(name_key(name), name)
     near = difflib.get_close_matches(name_key(written)[:COMPARED_CHARACTERS], by_key, n=1)
-    remedy = f"Did you mean {{{by_key[near[0]]}}}?" if near else f"The columns are {', '.join(by_key.values())}."
+    listed = ", ".join(list(by_key.values())[:MOST_NAMES])
+    remedy = f"Did you mean {{{by_key[near[0]]}}}?" if near else f"Columns: {listed}."
     return _fault("placeholder-unknown", f'There is no column "{_short(written)}".', f"{remedy} {_LITERAL}")
 
 

@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,8 @@ from assetline.images import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy.typing as npt
 
 PROMISE = 1.2
 PNG_OF_COMFYUI = {"format": "PNG", "compress_level": 4}
@@ -52,9 +54,11 @@ def photo(side: int) -> Image.Image:
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
     frequency[0, 0] = np.inf
 
-    def layer() -> np.ndarray:
-        noise = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(side, side))) / frequency**1.5, s=(side, side))
-        return noise / noise.std()
+    def layer() -> npt.NDArray[np.float64]:
+        noise: npt.NDArray[np.float64] = np.fft.irfft2(
+            np.fft.rfft2(rng.normal(size=(side, side))) / frequency**1.5, s=(side, side)
+        )
+        return noise / float(noise.std())
 
     luma = layer()
     pixels = np.stack([128 + 45 * (0.95 * luma + 0.05 * layer()) for _ in range(3)], axis=-1)
@@ -71,7 +75,7 @@ def cpu_ms(work: Callable[[], object]) -> float:
     return (time.process_time() - started) * 1e3
 
 
-def measure(name: str, side: int, options: dict[str, object], rounds: int) -> Line:
+def measure(name: str, side: int, options: dict[str, Any], rounds: int) -> Line:
     buffer = io.BytesIO()
     photo(side).save(buffer, **options)
     data = buffer.getvalue()

@@ -32,7 +32,7 @@ def write_contact_sheet(
     only where the outcome has an asset. Returns the pages' paths, the first one first. A row is not split between
     pages unless it alone fills more than one.
     """
-    leaves = _leaves(outcomes)
+    leaves = paged(outcomes)
     sheet = Sheet(run=run, leaves=leaves, thumbnail=thumbnail, anchors=page.anchors(leaves))
     paths = [folder / leaf.name for leaf in leaves]
     for leaf, path in zip(leaves, paths, strict=True):
@@ -41,13 +41,14 @@ def write_contact_sheet(
     return paths
 
 
-def _leaves(outcomes: Sequence[Outcome]) -> list[Leaf]:
+def paged(outcomes: Sequence[Outcome], most: int = PICTURES_PER_PAGE) -> list[Leaf]:
+    """The outcomes by row, on pages of at most `most` pictures; at least one page, even an empty one."""
     pages: list[list[RowGroup]] = [[]]
-    room = PICTURES_PER_PAGE
-    for group in _in_pieces(_rows(outcomes)):
+    room = most
+    for group in _in_pieces(_rows(outcomes), most):
         if len(group.outcomes) > room:
             pages.append([])
-            room = PICTURES_PER_PAGE
+            room = most
         pages[-1].append(group)
         room -= len(group.outcomes)
     return [Leaf(number=number, rows=tuple(rows)) for number, rows in enumerate(pages, start=1)]
@@ -60,7 +61,7 @@ def _rows(outcomes: Sequence[Outcome]) -> Iterable[RowGroup]:
     return [RowGroup(number, row, tuple(found)) for number, (row, found) in enumerate(rows.items(), start=1)]
 
 
-def _in_pieces(groups: Iterable[RowGroup]) -> Iterable[RowGroup]:
+def _in_pieces(groups: Iterable[RowGroup], most: int) -> Iterable[RowGroup]:
     for group in groups:
-        for start in range(0, len(group.outcomes), PICTURES_PER_PAGE):
-            yield RowGroup(group.number, group.row, group.outcomes[start : start + PICTURES_PER_PAGE])
+        for start in range(0, len(group.outcomes), most):
+            yield RowGroup(group.number, group.row, group.outcomes[start : start + most])

@@ -304,7 +304,7 @@ def _brief(outcome: Outcome) -> Iterator[tuple[str, str]]:
     """What every tile shows, as names and HTML."""
     asset = outcome.asset
     if asset is None:
-        asked = outcome.label.rpartition("-")[2].replace("x", TIMES)
+        asked = escape(outcome.label.rpartition("-")[2].replace("x", TIMES))
         yield "Size", _size(asked, outcome.size)
         yield "Seed", f"<code>{outcome.seed}</code>"
         return

@@ -6,9 +6,10 @@ stored. Thumbnails follow, the sidecar last: an asset is whole when its sidecar 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -64,25 +65,43 @@ class Picture:
 async def make_asset(ticket: Ticket, bench: Bench) -> Made:
     """Generate, inspect, publish, store. Never raises AssetlineError: a failure is an outcome with its reason."""
     try:
-        picture = await _picture(ticket, bench)
-        return await bench.pool.run(store_picture, picture, bench)
+        return await _make(ticket, bench)
     except AssetlineError as error:
         if isinstance(error, BackendError) and error.detail:
             log.info("request failed: request=%s detail=%s", ticket.planned.label, error.detail)
         return Made(Outcome.of(ticket.planned, "failed", str(error), attempts=tuple(ticket.attempts)))
 
 
-async def _picture(ticket: Ticket, bench: Bench) -> Picture:
-    """Try lanes until one gives a picture that can be decoded. Raises the last lane's error."""
-    request = ticket.planned.request
+async def _make(ticket: Ticket, bench: Bench) -> Made:
+    """Try lanes until one gives a picture that can be decoded; keep it. Raises the last error."""
     while True:
         try:
             render = await ticket.generate()
-            inspection = await bench.pool.compute(inspect, render.data, (request.width, request.height))
+            return await _to_its_end(_keep(render, ticket, bench))
         except (BackendError, ImageError) as error:
             await ticket.again(error)
-        else:
-            return Picture(ticket.planned, render, inspection, tuple(ticket.attempts))
+
+
+async def _keep(render: Render, ticket: Ticket, bench: Bench) -> Made:
+    request = ticket.planned.request
+    inspection = await bench.pool.compute(inspect, render.data, (request.width, request.height))
+    picture = Picture(ticket.planned, render, inspection, tuple(ticket.attempts))
+    return await bench.pool.run(store_picture, picture, bench)
+
+
+async def _to_its_end(work: Coroutine[None, None, Made]) -> Made:
+    """Do `work` to its end, canceled or not: the picture is made, and may have been paid for."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        try:
+            made = await task
+        except AssetlineError:
+            raise asyncio.CancelledError from None  # no other try: the run is being stopped
+        if current := asyncio.current_task():
+            current.uncancel()
+        return made
 
 
 def store_picture(picture: Picture, bench: Bench) -> Made:

@@ -67,7 +67,7 @@ def resolve(row: Row, workflow: Workflow, profile: str, workflows: Mapping[str, 
 def fit(name: str, parameter: Parameter, value: Value) -> Value | Misfit:
     """`value` as the contract's type, or why not. Choices are compared as slugs (`DPMPP 2M` is `dpmpp_2m`)."""
     if parameter.type in {"int", "float"}:
-        return _fit_number(name, parameter, value)
+        return _fit_number(parameter, value)
     text = str(value).strip()
     by_slug = {slug(choice): choice for choice in parameter.choices}
     if not by_slug or text in parameter.choices:
@@ -104,14 +104,13 @@ def _not_taken(row: Row, name: str, column: str, workflow: Workflow, workflows: 
     return row.problem(column, "parameter-unknown", f"Workflow {workflow.name} takes no {column}.", fix)
 
 
-def _fit_number(name: str, parameter: Parameter, value: Value) -> Value | Misfit:
+def _fit_number(parameter: Parameter, value: Value) -> Value | Misfit:
     number = _number(value)
     if number is None:
-        return Misfit(f"{name} is {shown(str(value))}; this workflow takes a {parameter.range}.", "Write a number.")
+        return Misfit(f"{shown(str(value))} is not a {parameter.range}.", "Write a number.")
     near = nearest(parameter, number)
     if near != number:
-        message = f"{name} is {value}; this workflow takes a {parameter.range}."
-        return Misfit(message, f"The nearest is {near:.12g}.")
+        return Misfit(f"This workflow takes a {parameter.range} here, not {value}.", f"The nearest is {near:.12g}.")
     return int(near) if parameter.type == "int" else float(near)
 
 

@@ -106,9 +106,11 @@ class RowPlanner:
                 )
 
     def _request(self, text: Text, size: Size, seed: int, recipe: Recipe) -> ImageRequest:
+        workflow = self.world.workflows.get(recipe.workflow or "")
+        takes_negative = workflow is None or "negative_prompt" in workflow.contract.parameters
         return ImageRequest(
             prompt=text.prompt,
-            negative_prompt=text.negative_prompt,
+            negative_prompt=text.negative_prompt if takes_negative else "",
             width=size.width,
             height=size.height,
             seed=seed,

@@ -75,9 +75,9 @@ def size_misfits(row: Row, sizes: Sequence[Size], workflow: Workflow) -> list[Pr
         near = {name: nearest(parameters[name], side) for name, side in sides.items() if name in parameters}
         misfits = [f"a {name} that is a {parameters[name].range}" for name in near if near[name] != sides[name]]
         if misfits:
-            message = (
-                f"{size.label} is {size.width}x{size.height}; workflow {workflow.name} takes {' and '.join(misfits)}."
-            )
+            pixels = f"{size.width}x{size.height}"
+            named = pixels if size.label == pixels else f"{size.label} ({pixels})"
+            message = f"Workflow {workflow.name} cannot make {named}: it takes {' and '.join(misfits)}."
             best = sides | near
             fix = f"The nearest size is {best['width']:.0f}x{best['height']:.0f}."
             problems.append(row.problem(size_column(row, size), "size-unfit", message, fix))

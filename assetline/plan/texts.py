@@ -41,7 +41,7 @@ class TextWriter:
         counts = []
         for column in TEMPLATES:
             try:
-                counts.append(len(self._expanded(row, column, 1)))
+                counts.append(len(self._expanded(row, column, 1, self.world.max_prompt_characters)))
             except SheetError as exc:
                 problems += [row.problem(column, fault.code, fault.message, fault.fix) for fault in exc.problems]
         if len(counts) == len(TEMPLATES):
@@ -67,11 +67,11 @@ class TextWriter:
             for negative in negatives
         ]
 
-    def _expanded(self, row: Row, column: str, n: int) -> list[str]:
+    def _expanded(self, row: Row, column: str, n: int, max_characters: int | None = None) -> list[str]:
         template = row.prompt if column == "prompt" else row.negative_prompt
         if template is None:
             return [self.world.catalogue.default_negative_prompt]
-        return expand(template, self._values(row), self._pick(row, n))
+        return expand(template, self._values(row), self._pick(row, n), max_characters)
 
     def _values(self, row: Row) -> dict[str, str]:
         """Every cell by its canonical name and by its header; columns that are empty in this row are there too."""
@@ -117,17 +117,9 @@ class TextWriter:
         ]
 
     def _excess(self, row: Row, choices: int) -> list[Problem]:
-        """Too many pictures, or prompts too long once they are filled (their templates the sheet has measured)."""
-        problems = []
-        if choices * row.variants > self.world.max_variants:
-            message = f"{choices} choices x {row.variants} variants are {choices * row.variants} pictures of a size"
-            column = "variants" if "variants" in row.cells else "prompt"
-            message += f"; at most {self.world.max_variants} are allowed."
-            problems.append(row.problem(column, "variants-too-many", message, "Ask for fewer, or split the row."))
-        for column in TEMPLATES:
-            longest = max(map(len, self._expanded(row, column, 1)))
-            if longest > self.world.max_prompt_characters:
-                message = f"Filled in, the text has {longest:,} characters"
-                message += f"; at most {self.world.max_prompt_characters:,} are allowed."
-                problems.append(row.problem(column, "text-too-long", message, "Shorten it, or the cells it uses."))
-        return problems
+        total, most = choices * row.variants, self.world.max_variants
+        if total <= most:
+            return []
+        message = f"{choices} choices x {row.variants} variants are {total} pictures of a size; {most} are allowed."
+        column = "variants" if "variants" in row.cells else "prompt"
+        return [row.problem(column, "variants-too-many", message, "Ask for fewer, or split the row.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from assetline.errors import AssetlineError, OptionError
 from assetline.sheet.suggest import suggestion
 from assetline.workflow import Workflow
 
-PICTURE_MARKS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")  # PNG, JPEG, WebP: what a worker loads
+PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL)  # how PNG, JPEG, WebP begin
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class References:
             data = self.read(path)
         except AssetlineError as exc:
             return exc
-        if not data.startswith(PICTURE_MARKS):
+        if not PICTURE.match(data):
             return AssetlineError(f"{path} is not a PNG, JPEG or WebP picture.")
         sha256 = hashlib.sha256(data).hexdigest()
         self.paths.setdefault(sha256, path)

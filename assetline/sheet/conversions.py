@@ -87,8 +87,8 @@ def decimal(raw: Raw, bounds: tuple[float, float], report: Report) -> float | No
     text, (low, high) = words(raw), bounds
     plain = _DECIMAL.fullmatch(text)
     if not plain or ("," in text and _GROUPED.fullmatch(text)):  # 1,024 is 1.024 to one and 1024 to another
-        numbers = _ANY_NUMBER.findall(text[:LONGEST_NUMBER].replace(",", "."))
-        fix = f"Did you mean {min(max(float(numbers[0]), low), high):g}?" if len(numbers) == 1 else ""
+        guess = _decimal_guess(text)
+        fix = "" if guess is None else f"Did you mean {min(max(guess, low), high):g}?"
         report("not-number", f"{shown(text)} is not a number from {low:g} to {high:g}.", fix)
         return None
     value = float(f"{plain[1]}.{plain[2] or 0}")
@@ -96,6 +96,14 @@ def decimal(raw: Raw, bounds: tuple[float, float], report: Report) -> float | No
         return value
     report("number-range", f"{shown(text)} is not from {low:g} to {high:g}.", f"Write {min(max(value, low), high):g}.")
     return None
+
+
+def _decimal_guess(text: str) -> float | None:
+    """The number that was probably meant: `50%`, `about 7`."""
+    numbers = _ANY_NUMBER.findall(text[:LONGEST_NUMBER].replace(",", "."))
+    if len(numbers) != 1:
+        return None
+    return float(numbers[0]) / (100 if text.endswith("%") else 1)
 
 
 def style_names(raw: Raw, styles: Mapping[str, Style], report: Report) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def _problem(grid: Grid, header: Header, code: str, place: tuple[int, str], fix:
         cell=f"{letters(index)}{header.line}",
         value=text,
         message=message,
-        fix=fix or CODES[code].cure,
+        fix=fix or CODES[code].fix,
     )
 
 
@@ -128,7 +128,7 @@ def _no_prompt(grid: Grid, header: Header) -> Problem:
     found = [text for index, text in enumerate(header.texts) if text and header.own(index)]
     unknown = [text for text in found if header_key(text) not in CANONICAL]
     near = nearest("prompt", unknown)
-    fix = f'Did you mean {shown(near)}? Rename it to "prompt".' if near else code.cure
+    fix = f'Did you mean {shown(near)}? Rename it to "prompt".' if near else code.fix
     if grid.others:
         fix += f" Other worksheets, which are not read: {', '.join(grid.others)}."
     message = f'No column is headed "prompt"; the header was read as: {", ".join(found[:12]) or "nothing"}.'

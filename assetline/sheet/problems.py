@@ -14,6 +14,11 @@ class Code(NamedTuple):
     meaning: str
     cure: str
 
+    @property
+    def fix(self) -> str:
+        """The cure without the page's marks."""
+        return self.cure.replace("`", "")
+
 
 CODES: dict[str, Code] = {
     # the file
@@ -144,4 +149,4 @@ CODES: dict[str, Code] = {
 def file_problem(file_name: str, code: str, message: str, fix: str = "") -> Problem:
     """A problem with the file as a whole; its own name stands where the worksheet's would."""
     known = CODES[code]
-    return Problem(severity=known.severity, code=code, sheet=file_name, message=message, fix=fix or known.cure)
+    return Problem(severity=known.severity, code=code, sheet=file_name, message=message, fix=fix or known.fix)

@@ -48,11 +48,11 @@ class Sheet:
 
     @property
     def bad_rows(self) -> frozenset[int]:
-        """The line numbers with an error; those of all rows where the file or the header has one."""
+        """The rows below the header that have an error; all of them where the file or the header has one."""
         wrong = {problem.row or 0 for problem in self.errors}
         if any(row <= self.header_row for row in wrong):
             wrong |= {row.number for row in self.rows}
-        return frozenset(wrong | self.merged_rows) - {0}
+        return frozenset(row for row in wrong | self.merged_rows if row > self.header_row)
 
 
 def read_sheet(file_name: str, data: bytes, catalogue: Catalogue, limits: Limits = DEFAULT_LIMITS) -> Sheet:
@@ -145,7 +145,7 @@ def _merged(grid: Grid, merge: Merge) -> Problem:
         row=merge.first_row,
         cell=f"{letters(merge.first_column - 1)}{merge.first_row}",
         message=f"The cells {merge.name} are merged; only the first of them has the value.",
-        fix=CODES["merged-cells"].cure,
+        fix=CODES["merged-cells"].fix,
     )
 
 

@@ -66,7 +66,7 @@ class LineReader:
                 cell=place,
                 value=value[:SHOWN_VALUE],
                 message=message,
-                fix=fix or known.cure,
+                fix=fix or known.fix,
             )
         )
 

@@ -24,11 +24,11 @@ REFUSALS = {
     "missing required input (3.steps removed)": (JobRejected, "steps is missing (node 3, KSampler)"),
     "wrong ckpt_name": (
         LaneUnsuited,
-        "lacks ckpt_name 'AWPainting_v9.safetensors' (it has AWPainting_v1.3.safetensors) (node 4, ",
+        "lacks ckpt_name 'AWPainting_v9.safetensors' (node 4, CheckpointLoaderSimple; it has AWPainting_v1.3.safetensors).",
     ),
     "sampler_name not in list (a list of more than 20)": (
         LaneUnsuited,
-        "lacks sampler_name 'eulerr' (not in (list of length 42)) (node 3, KSampler)",
+        "lacks sampler_name 'eulerr' (node 3, KSampler).",
     ),
     "steps = 'abc' (wrong type)": (JobRejected, "steps 'abc' is not of type INT (node 3, KSampler)"),
     "seed = 2**64 (bigger than max)": (
@@ -84,9 +84,9 @@ def test_a_long_list_of_choices_is_cut_and_an_empty_one_is_said() -> None:
         errors = [{"type": "value_not_in_list", "message": "", "details": "", "extra_info": facts}]
         return str(refusal(JOB, {"node_errors": {"2": {"errors": errors, "class_type": "LoraLoader"}}}))
 
-    assert "(it has none)" in lacks([[], {}])
-    assert "(it has 0, 1, 2, 3, 4, 5, 6, 7 and 2 more)" in lacks([[str(number) for number in range(10)]])
-    assert "(it has a, b)" in lacks(["COMBO", {"options": ["a", "b"]}])
+    assert "; it has none)" in lacks([[], {}])
+    assert "; it has 0, 1, 2, 3, 4, 5, 6, 7 and 2 more)" in lacks([[str(number) for number in range(10)]])
+    assert "; it has a, b)" in lacks(["COMBO", {"options": ["a", "b"]}])
 
 
 def test_the_real_out_of_memory_names_node_and_size() -> None:

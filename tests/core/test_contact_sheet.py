@@ -11,10 +11,11 @@ import pytest
 from fakes.outcomes import a_campaign, a_run, a_thumbnail, an_asset, an_outcome
 from PIL import Image
 
-from assetline import contact_sheet
-from assetline.contact_sheet import write_contact_sheet
+from assetline.contact_sheet import paged, write_contact_sheet
 from assetline.contact_sheet.montage import MOST_BYTES, montage
+from assetline.contact_sheet.page import MARKS
 from assetline.records import FPO_MODEL, STATUSES, Attempt
+from assetline.store.layout import assets_prefix
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -81,13 +82,13 @@ def test_each_status_is_a_word_and_a_mark_with_its_reason(status, tmp_path):
     page = Page(html_of([an_outcome(status=status, reason="Because of this.")], tmp_path))
     (chip,) = [button for button in page.all("button") if button.get("data-status")]
     assert chip["data-status"] == status
-    assert f"{contact_sheet.page.MARKS[status]} {status}" in page.text
+    assert f"{MARKS[status]} {status}" in page.text
     assert "Because of this." in page.text
 
 
 def test_marks_differ_between_all_statuses():
-    assert set(contact_sheet.page.MARKS) == set(STATUSES)
-    assert len(set(contact_sheet.page.MARKS.values())) == len(STATUSES)
+    assert set(MARKS) == set(STATUSES)
+    assert len(set(MARKS.values())) == len(STATUSES)
 
 
 def test_a_failed_request_has_a_tile_without_picture_and_its_tries(tmp_path):
@@ -115,8 +116,6 @@ def test_the_link_to_the_original_is_relative_and_percent_encoded(tmp_path):
 
 
 def test_the_link_is_right_for_a_campaign_whose_name_had_to_be_made_safe(tmp_path):
-    from assetline.store.layout import assets_prefix
-
     key = assets_prefix("a/b") + "SKU1/x_1024x1024_00000001.png"
     page = Page(html_of([an_outcome(asset=an_asset(original=key))], tmp_path, campaign="a/b"))
     assert [shot["href"] for shot in page.all("a", class_="shot")] == ["../../assets/SKU1/x_1024x1024_00000001.png"]
@@ -158,10 +157,10 @@ def test_thumbnails_are_asked_for_one_at_a_time_in_order_and_only_where_there_is
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text, tmp_path):
     outcome = an_outcome(
-        status="failed", row=text, label=text, prompt=text, negative_prompt=text, reason=text, size=text,
+        status="failed", row=text, label=text, prompt=text, negative_prompt=text, reason=text, size=text + "!",
         tags=(text,), workflow=text, parameters={"note": text}, attempts=(Attempt(lane=text, error=text),),
     )  # fmt: skip
-    harmless = Page(html_of([an_outcome(status="failed", tags=("t",), parameters={"note": "n"},
+    harmless = Page(html_of([an_outcome(status="failed", size="square", tags=("t",), parameters={"note": "n"},
                                         attempts=(Attempt(lane="l", error="e"),), reason="r")], tmp_path))  # fmt: skip
     page = Page(html_of([outcome], tmp_path, campaign=text, sheet=text, lanes=(text,)))
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in harmless.tags]
@@ -222,38 +221,40 @@ def test_a_run_without_pictures_is_a_page_all_the_same(tmp_path):
     assert "no pictures" in Page(html_of([], tmp_path)).text
 
 
-@pytest.fixture
-def small_pages(monkeypatch):
-    monkeypatch.setattr(contact_sheet, "PICTURES_PER_PAGE", 10)
+def on_pages(outcomes, most: int) -> list[list[str]]:
+    return [[f"{group.row} {len(group.outcomes)}" for group in leaf.rows] for leaf in paged(outcomes, most)]
 
 
-@pytest.mark.usefixtures("small_pages")
-def test_many_pictures_go_on_linked_pages_that_split_no_row(tmp_path):
-    outcomes = a_campaign(6, pictures_per_row=4)
-    paths = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path)
-    pages = [Page(path.read_text("utf-8")) for path in paths]
-    assert [path.name for path in paths] == ["contact-sheet.html", "contact-sheet-2.html", "contact-sheet-3.html"]
-    assert [len(tiles(page)) for page in pages] == [8, 8, 8]
+def test_a_page_splits_no_row():
+    assert on_pages(a_campaign(5, pictures_per_row=4), 10) == [
+        ["SKU0000-hero 4", "SKU0001-tote 4"],
+        ["SKU0002-mug 4", "SKU0003-boots 4"],
+        ["SKU0004-hero 4"],
+    ]
+
+
+def test_a_row_larger_than_a_page_is_split_and_nothing_is_lost():
+    outcomes = [an_outcome(1), *(an_outcome(n, row="BIG") for n in range(2, 25)), an_outcome(25)]
+    assert on_pages(outcomes, 10) == [["SKU0001 1"], ["BIG 10"], ["BIG 10"], ["BIG 3", "SKU0025 1"]]
+
+
+def test_outcomes_of_a_row_stand_together_in_whatever_order_they_come():
+    outcomes = [an_outcome(1, row="A"), an_outcome(2, row="B"), an_outcome(3, row="A")]
+    assert on_pages(outcomes, 10) == [["A 2", "B 1"]]
+
+
+def test_more_than_a_thousand_pictures_go_on_pages_that_are_linked_to_each_other(tmp_path):
+    outcomes = [an_outcome(n, row=f"R{n // 500}", status="failed") for n in range(1, 1003)]
+    outcomes.append(an_outcome(2000, "duplicate", row="R2", duplicate_of=f"{1:064x}"))
+    paths = write_contact_sheet(a_run(outcomes), outcomes, lambda _outcome: None, tmp_path)
+    pages = [path.read_text("utf-8") for path in paths]
+    assert [path.name for path in paths] == ["contact-sheet.html", "contact-sheet-2.html"]
+    assert [page.count("<figure ") for page in pages] == [999, 4]
     for page in pages:
-        links = [link["href"] for link in page.all("a") if str(link.get("href")).startswith("contact-sheet")]
-        assert [link for link in links if "#" not in str(link)] == [path.name for path in paths]
-
-
-@pytest.mark.usefixtures("small_pages")
-def test_a_row_larger_than_a_page_is_split_and_nothing_is_lost(tmp_path):
-    outcomes = a_campaign(1, pictures_per_row=4) + [an_outcome(n, row="BIG") for n in range(200, 223)]
-    paths = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path)
-    found = [len(tiles(Page(path.read_text("utf-8")))) for path in paths]
-    assert found == [4, 10, 10, 3]
-
-
-@pytest.mark.usefixtures("small_pages")
-def test_a_kept_picture_on_another_page_is_linked_there(tmp_path):
-    outcomes = [an_outcome(n, row="A") for n in range(1, 10)]
-    outcomes += [an_outcome(n, "duplicate", row="B", duplicate_of=f"{1:064x}") for n in (20, 21)]
-    paths = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path)
-    first, second = (Page(path.read_text("utf-8")) for path in paths)
-    assert second.all("a", class_="keeper")[0]["href"] == f"contact-sheet.html#{tiles(first)[0]['id']}"
+        pager = page[page.index('<nav class="pager"') :]
+        assert re.findall(r'href="([^"]+)"', pager)[:2] == [path.name for path in paths]
+    (first,) = re.findall(r'id="(p1-1-[^"]+)"', pages[0])
+    assert f'class="keeper" href="contact-sheet.html#{first}"' in pages[1]
 
 
 def test_ids_are_unique_even_where_two_rows_share_a_request(tmp_path):

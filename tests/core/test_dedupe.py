@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,9 +133,14 @@ def test_of_equals_the_smaller_key_is_kept():
     assert pairs([made_up("b"), made_up("a")]) == {("b", "a")}
 
 
-def test_what_an_earlier_run_kept_stays_kept():
-    candidates = [made_up("a", settled=True), made_up("b", settled=True), made_up("c")]
-    assert pairs(candidates) == {("c", "a")}
+def test_a_new_picture_never_displaces_one_of_an_earlier_run():
+    candidates = [made_up("a", settled=True), made_up("b", pixels=10_000), made_up("c", sharpness=9.0)]
+    assert pairs(candidates) == {("b", "a"), ("c", "a")}
+
+
+def test_a_run_that_only_reuses_sets_the_same_pictures_aside():
+    new = [made_up("a"), made_up("b", sharpness=9.0), made_up("c", pixels=200, bits=range(30))]
+    assert pairs(new) == pairs(replace(one, settled=True) for one in new) == {("a", "b")}
 
 
 def test_unusable_hashes_are_compared_by_their_pixels_alone():

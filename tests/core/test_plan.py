@@ -327,9 +327,9 @@ def test_numbers_take_the_contract_s_type_so_that_equal_requests_have_one_key() 
         ({"parameters": {"lora": "x.safetensors"}}, "M2", "Workflow sdxl-txt2img takes no lora. Use sdxl-lora, or empty"),
         ({"reference_image": "p.png"}, "N2", "takes no reference_image. Use sdxl-controlnet-pose"),
         ({"parameters": {"steps": 9000}}, "J2", "The nearest is 150."),
-        ({"parameters": {"steps": 20.5}}, "J2", "steps is 20.5; this workflow takes a whole number from 1 to 150."),
+        ({"parameters": {"steps": 20.5}}, "J2", "takes a whole number from 1 to 150 here, not 20.5. The nearest is 20."),
         ({"parameters": {"cfg": -1.5}}, "K2", "The nearest is 0."),
-        ({"parameters": {"cfg": "high"}}, "K2", 'cfg is "high"'),
+        ({"parameters": {"cfg": "high"}}, "K2", '"high" is not a number from'),
         ({"parameters": {"sampler": "dpmpp2m"}}, "L2", 'Did you mean "dpmpp_2m"?'),
         ({"parameters": {"sampler": "zzz"}}, "L2", "one of 3 names: euler, dpmpp_2m, euler_ancestral"),
         ({"workflow": "sdxl-lora"}, "M2", "Workflow sdxl-lora needs a lora"),
@@ -378,6 +378,20 @@ def test_another_column_with_a_value_out_of_range_is_told_at_its_own_header() ->
     fields = {"workflow": "sdxl-controlnet-pose", "reference_image": "a.png", "extra": {"controlnet_strength": "3"}}
     [problem] = plan(row(**fields), of=world(read_reference=read_reference)).problems
     assert (problem.code, problem.column, problem.cell) == ("parameter-unfit", "Controlnet Strength", "R2")
+
+
+def test_a_workflow_without_a_negative_prompt_gets_none_and_refuses_one() -> None:
+    bare = workflow("bare", {name: known for name, known in BASE.items() if name != "negative_prompt"})
+    own = world(workflows={"bare": bare}, default_workflow="bare")
+    made = plan(row(2), row(3, negative_prompt="rain"), of=own)
+    assert [r.request.negative_prompt for r in made.requests] == [""]
+    assert said(made) == [("error", "parameter-unknown", "C3")]
+
+
+@pytest.mark.parametrize("data", [PNG, b"\xff\xd8\xff\xe0", b"RIFF\x00\n\x00\x00WEBPVP8 "])
+def test_png_jpeg_and_webp_are_reference_images(data: bytes) -> None:
+    made = plan(row(workflow="sdxl-controlnet-pose", reference_image="a"), of=world(read_reference=lambda _: data))
+    assert made.ok
 
 
 def test_a_default_workflow_that_does_not_exist_is_an_option_error() -> None:
@@ -557,14 +571,14 @@ def test_the_quote_shares_work_between_lanes_and_counts_what_is_stored() -> None
         "lanes": [
             {"lane": "http://a", "requests": 2, "minutes": 0.4},
             {"lane": "http://b", "requests": 1, "minutes": 0.2},
-            {"lane": "fpo", "requests": 1, "minutes": 0.01},
+            {"lane": "fpo", "requests": 1, "minutes": 0.0},
         ],
         "minutes": 0.4,
         "cost_usd": {"low": 0.0, "high": 0.0},
         "dearest_rows": [
             {"row": "R2", "requests": 2, "minutes": 0.4},
             {"row": "R3", "requests": 1, "minutes": 0.2},
-            {"row": "R5", "requests": 1, "minutes": 0.01},
+            {"row": "R5", "requests": 1, "minutes": 0.0},
         ],
     }
 

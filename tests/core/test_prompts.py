@@ -73,7 +73,7 @@ def test_a_wildcard_that_is_used_twice_is_picked_once() -> None:
     ("template", "code", "words"),
     [
         ("a {prodct}", "placeholder-unknown", "Did you mean {product}?"),
-        ("a {zzz}", "placeholder-unknown", "The columns are product, Main Colour, id."),
+        ("a {zzz}", "placeholder-unknown", "Columns: product, Main Colour, id."),
         ("a {product", "brace-unbalanced", 'The "{" at character 3 is never closed.'),
         ("a product}", "brace-unbalanced", 'The "}" at character 10 closes nothing.'),
         ("a {} b", "brace-unclear", '"{}" at character 3'),
@@ -118,6 +118,14 @@ def test_doubled_braces_carry_any_text_through(text: str) -> None:
     plain = text.replace("_", "-").replace("{", "{{").replace("}", "}}")
     blanks = " ".join(text.replace("_", "-").split())
     assert " ".join(expand(plain, {}, {}.get)[0].split()) == blanks
+
+
+def test_a_prompt_is_measured_before_it_is_made() -> None:
+    assert expand("{a}{a|bb} c", {"a": "x" * 10}, {}.get, 14) == ["xxxxxxxxxxa c", "xxxxxxxxxxbb c"]
+    with pytest.raises(SheetError) as caught:
+        expand("{a}" * 1000 + "{1|2}" * 6, {"a": "x" * 1_000_000}, {}.get, 5_000)
+    [problem] = caught.value.problems
+    assert (problem.code, "1,000,000,006 characters; 5,000 are allowed" in problem.message) == ("text-too-long", True)
 
 
 STUDIO = Style(name="Studio", prompt="studio lighting, 8k", negative_prompt="shadow")

@@ -191,6 +191,18 @@ def test_exif_that_only_carries_a_graph_goes_out_whole(file_format):
     assert b"class_type" not in published.data
 
 
+def test_exif_in_a_webp_goes_out_with_the_flag_that_announces_it():
+    """Some writers put JPEG's head before the EXIF of a WebP."""
+    data = encoded(picture("RGBA"), "WEBP", exif=exif(model=f"prompt:{PROMPT}"))
+    at = data.index(b"EXIF")
+    body = b"Exif\0\0" + data[at + 8 :]
+    data = data[:at] + b"EXIF" + struct.pack("<I", len(body)) + body
+    data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    published = publish(data, "WEBP", FACTS)
+    assert published.embedded == {"exif:Model": f"prompt:{PROMPT}"}
+    assert (data[20] & 0x0C, published.data[20] & 0x0C) == (0x08, 0x04)
+
+
 @pytest.mark.parametrize("order", ["be", "le"])
 def test_the_parameters_in_a_user_comment_go_out(order):
     text = "a cat, süß\nNegative prompt: dog\nSteps: 20, Sampler: Euler a"

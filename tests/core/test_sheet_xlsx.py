@@ -30,16 +30,12 @@ def test_a_seed_beyond_what_number_cells_hold_is_an_error_and_as_text_is_exact()
 
 
 def test_a_date_is_an_error_where_text_was_meant_and_fine_in_an_own_column() -> None:
+    seen = datetime(2026, 3, 4, 9, 30)  # noqa: DTZ001 - a cell has no zone
     sheet = read_workbook(
-        [
-            ["id", "prompt", "launch", "seen"],
-            [date(2026, 3, 4), "a shoe", date(2026, 3, 4), datetime(2026, 3, 4, 9, 30)],
-        ]  # noqa: DTZ001 - a cell has no zone
+        [["id", "prompt", "launch", "seen"], [date(2026, 3, 4), "a shoe", date(2026, 3, 4), seen]],
     )
-    assert [str(problem) for problem in sheet.problems] == [
-        'Campaign!A2 id: The spreadsheet has turned what was typed here into a date: "2026-03-04". '
-        "Format the cell as text and type it again."
-    ]
+    assert told(sheet) == [("date-cell", "A2")]
+    assert sheet.problems[0].message == 'The spreadsheet has turned what was typed here into a date: "2026-03-04".'
     assert sheet.rows[0].extra == {"launch": "2026-03-04", "seen": "2026-03-04 09:30:00"}
 
 

@@ -150,6 +150,7 @@ class _Run:
 
     def __init__(self, engine: Engine, graph: Graph, extra: dict[str, Any], prompt_id: str) -> None:
         self.engine, self.graph, self.extra, self.prompt_id = engine, graph, extra, prompt_id
+        self.info = engine.info()
         self.cached = [node for node in graph if self._signature(node) in engine.cache]
         self.done: dict[str, list[dict[str, str]] | None] = {}
         self.values: dict[str, Any] = {}
@@ -202,7 +203,7 @@ class _Run:
         if node in self.values:
             return self.values[node]
         item = self.graph[node]
-        known = self.engine.info()[item["class_type"]]["input"]
+        known = self.info[item["class_type"]]["input"]
         names = [*known.get("required", {}), *known.get("optional", {})]
         given = {name: item["inputs"][name] for name in names if name in item["inputs"]}
         values = {name: self._execute(value[0]) if isinstance(value, list) else value for name, value in given.items()}

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 SHORT_PAUSE_S = 0.2  # before a second look at what should be there, or be gone, at once
 LOOKS_FOR_OUTPUTS = 4
 INTERRUPTS = 2  # a prompt that starts just now resets the flag; a second one is after that
+_SAME_EVERYWHERE = {400, 413, 500}  # the body's fault; 401, 403, 404 and the like are this address's
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
@@ -189,7 +190,7 @@ class ComfyUIBackend:
             )
 
     def _refusal(self, job: Job, refused: Refused) -> BackendError:
-        """400 tells why, in JSON. No other is worth a second try: 500 is the answer to a body it cannot read."""
+        """400 tells why, in JSON. 500 is the answer to a body that it cannot read, and so the same on every lane."""
         lost = [sha256 for sha256, name in self._uploads.items() if name in str(refused.answer)]
         if lost:
             for sha256 in lost:
@@ -199,7 +200,9 @@ class ComfyUIBackend:
             )
         if refused.answer:
             return refusal(job, refused.answer)
-        return JobRejected(f"{self.name} does not take the workflow: {refused}. See its log.", lane=self.name)
+        if refused.status in _SAME_EVERYWHERE:
+            return JobRejected(f"{self.name} does not take the workflow: {refused}. See its log.", lane=self.name)
+        return self._client.closed("/prompt", refused)
 
     async def _search(self, job: Job, lost: AnswerLost) -> None:
         """Look for a prompt whose POST got no answer. Raises `lost`, or what hid the worker, if it is not found."""
@@ -264,7 +267,7 @@ class ComfyUIBackend:
         """Keep the worker's history small. A failed prompt stays in it, for whoever wants to see it there."""
         try:
             await self._client.forget(job.prompt_id)
-        except (BackendUnavailable, Refused) as exc:
+        except BackendUnavailable as exc:
             log.debug("not forgotten lane=%s prompt_id=%s reason=%s", self.name, job.prompt_id, exc)
 
     async def _take_back(self, job: Job, posting: asyncio.Task[dict[str, Any]]) -> None:
@@ -281,7 +284,7 @@ class ComfyUIBackend:
                 await asyncio.wait({posting})
                 if _may_have_arrived(posting):
                     await self._remove(job)
-        except (BackendUnavailable, Refused, TimeoutError) as exc:
+        except (BackendUnavailable, TimeoutError) as exc:
             posting.cancel()
             log.warning("not taken back lane=%s prompt_id=%s reason=%s", self.name, job.prompt_id, exc)
 
@@ -289,6 +292,7 @@ class ComfyUIBackend:
         await self._client.delete_pending(job.prompt_id)
         for _ in range(INTERRUPTS):
             if job.prompt_id not in (await self._client.queue()).running:
+                await self._client.forget(job.prompt_id)  # it may have ended meanwhile
                 return
             await self._client.interrupt(job.prompt_id)
             await self._clock.sleep(SHORT_PAUSE_S)

@@ -42,7 +42,7 @@ class ComfyUIClient:
 
     def __init__(self, url: str, timeout: httpx.Timeout, http: httpx.AsyncClient | None = None) -> None:
         address = _address(url)
-        self.url = str(address.copy_with(userinfo=b"")).rstrip("/")
+        self.url = str(address.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")
         self._auth = (
             httpx.BasicAuth(address.username, address.password) if address.userinfo else httpx.USE_CLIENT_DEFAULT
         )
@@ -90,15 +90,15 @@ class ComfyUIClient:
 
     async def delete_pending(self, prompt_id: str) -> None:
         """Take a waiting prompt out of the queue; one that runs is not touched. 200 whatever happened."""
-        await self._ask("POST", "/queue", json={"delete": [prompt_id]})
+        await self._served("POST", "/queue", json={"delete": [prompt_id]})
 
     async def interrupt(self, prompt_id: str) -> None:
         """Stop this prompt if it is the one that runs. Never sent without an id: that stops anybody's."""
-        await self._ask("POST", "/interrupt", json={"prompt_id": prompt_id})
+        await self._served("POST", "/interrupt", json={"prompt_id": prompt_id})
 
     async def forget(self, prompt_id: str) -> None:
         """Take a finished prompt out of the history, which keeps 10,000 whole graphs in memory otherwise."""
-        await self._ask("POST", "/history", json={"delete": [prompt_id]})
+        await self._served("POST", "/history", json={"delete": [prompt_id]})
 
     async def upload(self, name: str, data: bytes) -> str:
         """POST /upload/image into the input folder; return the name for LoadImage, which may be another one.
@@ -134,16 +134,23 @@ class ComfyUIClient:
         return response.content
 
     async def _get(self, path: str) -> dict[str, Any]:
-        try:
-            response = await self._ask("GET", path)
-        except Refused as exc:
-            raise BackendUnavailable(
-                f"{self.url}{path} answers {_why(exc)}. Is it a ComfyUI, and may this machine use it?", lane=self.url
-            ) from exc
-        answer = _json_object(response)
+        answer = _json_object(await self._served("GET", path))
         if answer is None:
             raise self._strange(path)
         return answer
+
+    async def _served(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """For the routes that a ComfyUI never refuses: a refusal comes from something else, or from a guard before it."""
+        try:
+            return await self._ask(method, path, **content)
+        except Refused as exc:
+            raise self.closed(path, exc) from exc
+
+    def closed(self, path: str, refused: Refused) -> BackendUnavailable:
+        """The error for a route that is not there, or not for us."""
+        return BackendUnavailable(
+            f"{self.url}{path} answers {_why(refused)}. Is it a ComfyUI, and may this machine use it?", lane=self.url
+        )
 
     async def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:

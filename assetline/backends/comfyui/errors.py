@@ -99,35 +99,32 @@ def _details(error: dict[str, Any]) -> str:
 def _node_errors(node_errors: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Each error's type and its words, with the node and its class."""
     for node, item in node_errors.items():
+        place = f"node {node}, {item.get('class_type', 'unknown class')}"
         for error in item.get("errors", []):
-            kind = str(error.get("type", ""))
-            yield kind, f"{_input_error(kind, error)} (node {node}, {item.get('class_type', 'unknown class')})"
+            yield str(error.get("type", "")), _input_error(error, place)
 
 
-def _input_error(kind: str, error: dict[str, Any]) -> str:
-    info = error.get("extra_info") or {}
+def _input_error(error: dict[str, Any], place: str) -> str:
+    kind, info = error.get("type"), error.get("extra_info") or {}
     config = info.get("input_config") or [None, {}]
     limits = config[1] if len(config) > 1 and isinstance(config[1], dict) else {}
     if kind == "value_not_in_list":
-        return f"{info.get('input_name')} {info.get('received_value')!r} ({_choices(config[0], error)})"
+        choices = config[0] if isinstance(config[0], list) else limits.get("options")
+        return f"{info.get('input_name')} {info.get('received_value')!r} ({place}{_has(choices)})"
     if kind not in _PLAIN:
-        return ": ".join(str(part) for part in (error.get("message"), error.get("details")) if part)
+        return ": ".join(str(part) for part in (error.get("message"), error.get("details")) if part) + f" ({place})"
     facts = {"input": info.get("input_name", "an input"), "value": info.get("received_value"), "type": config[0]}
-    words = {"max": limits.get("max"), "min": limits.get("min"), "received_type": info.get("received_type")}
-    return _PLAIN[kind].format(**facts, **words)
+    bounds = {"max": limits.get("max"), "min": limits.get("min"), "received_type": info.get("received_type")}
+    return f"{_PLAIN[kind].format(**facts, **bounds)} ({place})"
 
 
-def _choices(choices: Any, error: dict[str, Any]) -> str:
-    """What the worker has instead. It tells 20 choices at most, else only how many (execution.py of 0.3.64)."""
-    if isinstance(choices, str):
-        choices = (error["extra_info"]["input_config"][1]).get("options")
-    if not isinstance(choices, list):
-        return "not " + str(error.get("details", "")).rpartition(" not ")[2]
-    if not choices:
-        return "it has none"
+def _has(choices: list[Any] | None) -> str:
+    """What the worker has instead, where it tells: 20 choices at most, of more only how many (execution.py, 0.3.64)."""
+    if choices is None:
+        return ""
     rest = len(choices) - MOST_CHOICES_SHOWN
-    shown = ", ".join(str(choice) for choice in choices[:MOST_CHOICES_SHOWN])
-    return f"it has {shown}" + (f" and {rest} more" if rest > 0 else "")
+    shown = ", ".join(str(choice) for choice in choices[:MOST_CHOICES_SHOWN]) or "none"
+    return f"; it has {shown}" + (f" and {rest} more" if rest > 0 else "")
 
 
 def run_error(job: Job, messages: dict[str, dict[str, Any]]) -> BackendError:

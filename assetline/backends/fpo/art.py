@@ -116,38 +116,54 @@ def _lit(picture: Image.Image, dice: Dice) -> Image.Image:
 
 
 def _hills(canvas: Canvas, dice: Dice) -> None:
-    """A sky in steps, a sun, and ranges of hills that darken towards the eye."""
-    horizon = dice.between(0.42, 0.58)
-    canvas.ground(0, 3)
-    for step in range(1, 4):
-        canvas.box(0, 0, canvas.width, canvas.down(horizon * (1.1 - 0.28 * step)), 3 - step)
-    sun = dice.between(0.1, 0.22) * canvas.unit
-    canvas.disc(
-        canvas.across(dice.between(0.2, 0.85)),
-        canvas.down(horizon - dice.between(-0.08, 0.22)),
-        sun,
-        dice.pick((ACCENT, ACCENT, SECOND)),
-    )
-    ranges = dice.pick((4, 5, 6))
-    height = dice.between(0.5, 1.2)
+    """A sky in steps, by day or by night, a sun or moon, and hills or peaks that darken towards the eye."""
+    horizon = dice.between(0.3, 0.66)
+    night = dice.chance(0.4)
+    sky = (6, 5, 4, 3) if night else (0, 1, 2, 3)
+    canvas.ground(0, sky[3])
+    for step in range(3):
+        canvas.box(0, 0, canvas.width, canvas.down(horizon * (0.82 - 0.28 * step)), sky[2 - step])
+    light = 0 if night and dice.chance(0.5) else dice.pick((ACCENT, ACCENT, SECOND))
+    x, y = canvas.across(dice.between(0.15, 0.9)), canvas.down(horizon * dice.between(0.35, 1.0))
+    canvas.disc(x, y, dice.between(0.1, 0.26) * canvas.unit, light)
+    ranges = dice.pick((3, 4, 5, 6))
+    ridge = _Ridge(dice.between(0.6, 1.9), peaks=dice.chance(0.35))
     for number in range(ranges):
         share = number / (ranges - 1)
         level = canvas.down(horizon + (0.93 - horizon) * share)
-        tone = SECOND if number == 1 and dice.chance(0.35) else round(2 + (TONES - 3) * share)
-        canvas.draw.polygon(_ridge(canvas, dice, level, height), fill=tone)
+        tone = SECOND if number == 1 and dice.chance(0.35) else round(2 + 2 * night + (TONES - 3 - 2 * night) * share)
+        canvas.draw.polygon(ridge.line(canvas, dice, level), fill=tone)
 
 
-def _ridge(canvas: Canvas, dice: Dice, level: float, height: float) -> list[tuple[float, float]]:
-    swings = [
-        (height * dice.between(0.05, 0.12) / n, dice.between(0.35, 0.7) * n, dice.between(0, math.tau)) for n in (1, 2)
-    ]
-    points = [(0.0, float(canvas.height))]
-    steps = 120
-    for step in range(steps + 1):
-        x = canvas.width * step / steps
-        lift = sum(size * math.sin(math.tau * pace * x / canvas.unit + start) for size, pace, start in swings)
-        points.append((x, level + lift * canvas.unit))
-    return [*points, (float(canvas.width), float(canvas.height))]
+@dataclass(frozen=True)
+class _Ridge:
+    """How a range of hills looks: how high its swings are, and whether it has peaks instead of waves."""
+
+    height: float
+    peaks: bool
+
+    def line(self, canvas: Canvas, dice: Dice, level: float) -> list[tuple[float, float]]:
+        """The outline of one range round `level`, down to the map's foot."""
+        swings = [
+            (self.height * dice.between(0.05, 0.11) / n, dice.between(0.35, 0.8) * n, dice.between(0, 1))
+            for n in (1, 2)
+        ]
+        swing = _zigzag if self.peaks else _wave
+        points = [(0.0, float(canvas.height))]
+        steps = 160
+        for step in range(steps + 1):
+            x = canvas.width * step / steps
+            lift = sum(size * swing(pace * x / canvas.unit + start) for size, pace, start in swings)
+            points.append((x, level + lift * canvas.unit))
+        return [*points, (float(canvas.width), float(canvas.height))]
+
+
+def _wave(turn: float) -> float:
+    return math.sin(math.tau * turn)
+
+
+def _zigzag(turn: float) -> float:
+    return 4 * abs(turn % 1 - 0.5) - 1
 
 
 def _discs(canvas: Canvas, dice: Dice) -> None:
