@@ -38,9 +38,10 @@ FORMAT_ORDER: tuple[ImageFormat, ...] = ("PNG", "WEBP", "JPEG")  # the one that 
 class Candidate:
     """A picture that passed its checks. Only candidates of one `group` (row and size) are compared.
 
-    `key` is the request's key, `pixels` width x height, `created_at` ISO 8601 in UTC. `settled`: an earlier run
-    has it already, so it wins over every new one. Two settled ones are compared like two new ones: a run that
-    only reuses sets the same pictures aside as the run that made them.
+    `key` is the request's key, `pixels` width x height. `decided_in` is the id of the finished run that made it,
+    which sorts by time; empty for a picture on which no run has decided yet. What an earlier run kept wins over all
+    that came later; pictures of one run are compared by their content alone, so that a run that only reuses, or
+    goes on after a crash, sets the same ones aside.
     """
 
     key: str
@@ -48,8 +49,7 @@ class Candidate:
     fingerprint: Fingerprint
     pixels: int
     format: ImageFormat
-    created_at: str = ""
-    settled: bool = False
+    decided_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Duplicate:
 def find_duplicates(candidates: Iterable[Candidate]) -> list[Duplicate]:
     """The candidates to set aside, sorted by key: the same for the same candidates in any order.
 
-    In each group the best candidate is a keeper: settled, more pixels, PNG before WebP before JPEG, sharper,
-    earlier, smaller key. What is like it is its duplicate, the best of the rest the next keeper, and so on:
+    In each group the best candidate is a keeper: of the earliest run, more pixels, PNG before WebP before JPEG,
+    sharper, smaller key. What is like it is its duplicate, the best of the rest the next keeper, and so on:
     every duplicate is like its own keeper, never only like another duplicate (images: with connected
     components, ends 36 of 64 bits apart fell into one group). Pictures with an unusable hash are duplicates
     only of equal pixels.
@@ -82,13 +82,13 @@ def find_duplicates(candidates: Iterable[Candidate]) -> list[Duplicate]:
     return sorted(found, key=lambda duplicate: (duplicate.key, duplicate.keeper, str(duplicate.group)))
 
 
-def _rank(candidate: Candidate) -> tuple[bool, int, int, float, str, str]:
+def _rank(candidate: Candidate) -> tuple[bool, str, int, int, float, str]:
     return (
-        not candidate.settled,
+        not candidate.decided_in,
+        candidate.decided_in,
         -candidate.pixels,
         FORMAT_ORDER.index(candidate.format),
         -candidate.fingerprint.sharpness,
-        candidate.created_at,
         candidate.key,
     )
 

@@ -176,7 +176,7 @@ def summary_markdown(run: RunRecord, outcomes: Sequence[Outcome], picture: str |
     """
     sections = (
         [f"# {_md(run.campaign)}: {_headline(run)}"],
-        [f"[![The first pictures of the run](<{picture}>)](<{link}>)" if picture else ""],
+        [_pictured(picture, link) if picture else ""],
         [f"**Contact sheet:** {_linked(link)}  \n**Run:** `{run.run_id}` from `{run.sheet}`, {_duration(run.seconds)}"],
         _table("Status | Pictures | Meaning", "--- | ---: | ---", _status_rows(run.counts)),
         _table("Lane | Pictures | Seconds each | Cost USD", "--- | ---: | ---: | ---:", _lane_rows(outcomes)),
@@ -229,9 +229,18 @@ def _table(header: str, rule: str, rows: list[str]) -> list[str]:
     return [f"| {line} |" for line in (header, rule, *rows)] if rows else []
 
 
+def _pictured(picture: str, link: str) -> str:
+    image = f"![Some of the run's pictures](<{picture}>)"
+    return f"[{image}](<{link}>)" if _can_follow(link) else image
+
+
 def _linked(link: str) -> str:
-    # A browser does not follow file:// links from a page served over HTTP: show the address to copy instead.
-    return f"[{_md(link)}](<{link}>)" if link.startswith(("https://", "http://")) else f"`{link}`"
+    return f"[{_md(link)}](<{link}>)" if _can_follow(link) else f"`{link}`"
+
+
+def _can_follow(link: str) -> bool:
+    """A browser follows no file:// or s3:// link from a page served over HTTP: the address is then shown to copy."""
+    return link.startswith(("https://", "http://"))
 
 
 def _md(text: str) -> str:

@@ -244,6 +244,7 @@ class Asset(Record):
     cost_usd: float
     sharpness: float = 0.0
     created_at: str = ""
+    run_id: str = ""
 
 
 class Attempt(Record):

@@ -117,8 +117,8 @@ def render(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
 
 @cache
 def _asset(name: str) -> str:
-    # newline="\n" keeps what the browser hashes equal to what is hashed here, on every system
-    return files(__package__).joinpath(name).read_bytes().decode().replace("\r\n", "\n")
+    # The browser hashes the text with LF, whatever a checkout on Windows made of it.
+    return files("assetline.contact_sheet").joinpath(name).read_bytes().decode().replace("\r\n", "\n")
 
 
 def _source(text: str) -> str:
@@ -140,7 +140,7 @@ def _head(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
+    yield '<meta name="referrer" content="no-referrer">\n<link rel="icon" href="data:,">\n<meta name="color-scheme" content="light dark">\n'
     yield f"<title>{escape(sheet.run.campaign)}: contact sheet{page}</title>\n"
     yield f"<style>{_asset('style.css')}</style>\n</head>\n<body>\n"
 

@@ -175,7 +175,7 @@ def _complete(picture: Picture, published: Published, original: str, bench: Benc
     request_key = picture.planned.request.key
     thumbnails = {str(size): thumbnail_key(bench.campaign, request_key, size) for size in picture.inspection.thumbnails}
     for size, data in picture.inspection.thumbnails.items():
-        bench.store.put(thumbnails[str(size)], data)
+        bench.store.put(thumbnails[str(size)], publish(data, "JPEG", _facts(picture.planned)).data)
     sidecar = _sidecar(picture, published, _asset(picture, original, thumbnails), bench)
     bench.store.put(sidecar_key(original), sidecar_json(sidecar))
     rejected = picture.inspection.rejected
@@ -190,10 +190,13 @@ def _complete(picture: Picture, published: Published, original: str, bench: Benc
 
 
 def _publish(picture: Picture) -> Published:
-    request = picture.planned.request
-    source: DigitalSource = "digitalCreation" if request.model == FPO_MODEL else "trainedAlgorithmicMedia"
-    facts = PublishFacts(request_key=request.key, source=source)
-    return publish(picture.render.data, picture.inspection.format, facts)
+    return publish(picture.render.data, picture.inspection.format, _facts(picture.planned))
+
+
+def _facts(planned: PlannedRequest) -> PublishFacts:
+    """What the file says of itself: made by a model, or (a comp) drawn by a program."""
+    source: DigitalSource = "digitalCreation" if planned.request.model == FPO_MODEL else "trainedAlgorithmicMedia"
+    return PublishFacts(request_key=planned.request.key, source=source)
 
 
 def _metadata(picture: Picture, bench: Bench) -> dict[str, str]:
@@ -226,6 +229,7 @@ def _asset(picture: Picture, original: str, thumbnails: dict[str, str]) -> Asset
         cost_usd=render.cost_usd,
         sharpness=round(inspection.fingerprint.sharpness, 1),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        run_id=bench.run_id,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from assetline.dedupe import Candidate, Duplicate, find_duplicates
@@ -44,9 +44,13 @@ class Books:
         self._progress = replace(self._progress, step=step)
         self._report(self._progress)
 
-    def close(self) -> tuple[Outcome, ...]:
-        """One outcome for each planned request, in the order of the sheet; duplicates are set aside."""
-        duplicates = {duplicate.key: duplicate for duplicate in find_duplicates(self._candidates())}
+    def close(self, finished_runs: Collection[str]) -> tuple[Outcome, ...]:
+        """One outcome for each planned request, in the order of the sheet; duplicates are set aside.
+
+        What one of `finished_runs` made was decided on then; what a killed run made was not.
+        """
+        candidates = self._candidates(finished_runs)
+        duplicates = {duplicate.key: duplicate for duplicate in find_duplicates(candidates)}
         return tuple(self._outcome(item, duplicates) for item in self._planned)
 
     def _outcome(self, item: PlannedRequest, duplicates: dict[str, Duplicate]) -> Outcome:
@@ -60,12 +64,12 @@ class Books:
         owner = self._first[key]
         return outcome if owner is item else _same_as(owner, item, outcome)
 
-    def _candidates(self) -> list[Candidate]:
+    def _candidates(self, finished_runs: Collection[str]) -> list[Candidate]:
         made = [(item, self._made[item.request.key]) for item in self.distinct() if item.request.key in self._made]
-        return [candidate for item, one in made if (candidate := _candidate(item, one))]
+        return [candidate for item, one in made if (candidate := _candidate(item, one, finished_runs))]
 
 
-def _candidate(planned: PlannedRequest, made: Made) -> Candidate | None:
+def _candidate(planned: PlannedRequest, made: Made, finished_runs: Collection[str]) -> Candidate | None:
     """What dedupe compares: kept pictures, inside one row and size alone."""
     asset, fingerprint = made.outcome.asset, made.fingerprint
     if made.outcome.status not in KEPT or asset is None or fingerprint is None:
@@ -76,8 +80,7 @@ def _candidate(planned: PlannedRequest, made: Made) -> Candidate | None:
         fingerprint=fingerprint,
         pixels=asset.width * asset.height,
         format=asset.format,
-        created_at=asset.created_at,
-        settled=made.outcome.status == "reused",
+        decided_in=asset.run_id if asset.run_id in finished_runs else "",
     )
 
 

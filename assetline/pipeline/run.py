@@ -26,6 +26,7 @@ from assetline.plan import CampaignPlan
 from assetline.records import Counts, RunRecord
 from assetline.store import PutOptions, Store
 from assetline.store.layout import input_key, new_run_id, reference_key, run_prefix
+from assetline.store.runs import finished_run_ids
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ async def run_campaign(job: RunJob, make: Callable[[Make], Make], report: Report
         interrupted = await _is_cancelled(_make_all(job, bench, books, make))
         books.tell("writing the contact sheet")
         record = _record(job, bench, started, interrupted=interrupted)
-        result = await write_run(bench, record, books.close())
+        finished_runs = await pool.run(finished_run_ids, job.store, bench.campaign)
+        result = await write_run(bench, record, books.close(finished_runs))
     if follower:
         follower.finished(result)
     if interrupted:

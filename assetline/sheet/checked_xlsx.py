@@ -17,6 +17,7 @@ from xml.sax.saxutils import escape
 from openpyxl import load_workbook
 from openpyxl.cell import MergedCell
 from openpyxl.comments import Comment
+from openpyxl.drawing.image import PILImage
 from openpyxl.styles import Alignment, PatternFill
 
 from assetline.records import Problem
@@ -28,6 +29,7 @@ from assetline.sheet.header import Header
 from assetline.sheet.xlsx_cells import WORKBOOK_FAULTS
 
 AUTHOR = "assetline"  # of a comment: by it an earlier check's marks are known again, and removed
+MARKING_FAULTS = (*WORKBOOK_FAULTS, PILImage.DecompressionBombError)  # the pictures of a workbook are opened too
 FILLS = {"error": "FFFFC7CE", "warning": "FFFFEB9C"}  # Excel's own "bad" and "neutral"
 WIDTHS = (10, 70, 70)  # characters
 
@@ -54,7 +56,7 @@ def mark_workbook(file_name: str, data: bytes, place: tuple[Grid, Header], remar
             workbook.save(out)
             number = workbook.worksheets.index(sheet) + 1
             return _with_values(out.getvalue(), f"xl/worksheets/sheet{number}.xml", _values(grid))
-    except WORKBOOK_FAULTS as fault:
+    except MARKING_FAULTS as fault:
         raise damaged(file_name) from fault
 
 

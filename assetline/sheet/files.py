@@ -100,6 +100,12 @@ def check_workbook(file_name: str, data: bytes, limits: Limits) -> None:
         raise damaged(file_name) from fault
 
 
+def xml_bytes(data: bytes) -> int:
+    """How large a checked workbook is without its pictures, unpacked."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return sum(member.file_size for member in archive.infolist() if not member.filename.startswith("xl/media/"))
+
+
 def damaged(file_name: str) -> SheetError:
     """The error for a workbook that no spreadsheet program could open either."""
     return refusal(file_name, "file-damaged", "The workbook is cut short or damaged.")

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from assetline.errors import ObjectMissing, StoreError
 from assetline.records import RunRecord
 from assetline.store import Store
+from assetline.store.layout import run_prefix, runs_prefix
 
 RUN_RECORD = "run.json"
 
@@ -23,10 +24,16 @@ class StoredRun:
     record: RunRecord | None
 
 
+def finished_run_ids(store: Store, campaign: str) -> frozenset[str]:
+    """The ids of the campaign's runs that have their `run.json`. Raises StoreUnreachable."""
+    keys = store.list(runs_prefix(campaign))
+    return frozenset(key.split("/")[-2] for key in keys if key.endswith(f"/{RUN_RECORD}"))
+
+
 def find_runs(store: Store, campaign: str = "") -> list[StoredRun]:
     """The runs of a campaign, or of all, newest first. Raises StoreUnreachable, StoreError (an unreadable record)."""
     names: dict[tuple[str, str], bool] = {}
-    for key in store.list(f"campaigns/{campaign}/runs/" if campaign else "campaigns/"):
+    for key in store.list(runs_prefix(campaign) if campaign else "campaigns/"):
         parts = key.split("/")
         if len(parts) > 4 and parts[2] == "runs":
             place = (parts[1], parts[3])
@@ -36,7 +43,7 @@ def find_runs(store: Store, campaign: str = "") -> list[StoredRun]:
 
 
 def _stored(store: Store, campaign: str, run_id: str, *, whole: bool) -> StoredRun:
-    prefix = f"campaigns/{campaign}/runs/{run_id}/"
+    prefix = run_prefix(campaign, run_id)
     return StoredRun(campaign, run_id, prefix, _read(store, prefix + RUN_RECORD) if whole else None)
 
 

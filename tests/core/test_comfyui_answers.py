@@ -12,6 +12,7 @@ import pytest
 from fakes.comfyui_lane import Ticker, lane, planned
 
 from assetline.backends.comfyui.answers import Capabilities, HistoryEntry, ImageFile, Queue
+from assetline.backends.comfyui.client import AnswerLost, ComfyUIClient
 from assetline.backends.comfyui.errors import Job, refusal, run_error
 from assetline.backends.comfyui.watch import ComfyUISettings, Watch
 from assetline.errors import BackendUnavailable, JobFailed, JobLost, JobRejected, JobTimedOut, LaneUnsuited
@@ -218,3 +219,39 @@ async def test_a_queue_of_another_kind_is_said_to_be_no_comfyui(answer: Any) -> 
     async with httpx.AsyncClient(transport=httpx.MockTransport(strange)) as http:
         with pytest.raises(BackendUnavailable, match="/queue does not answer like a ComfyUI"):
             await lane("http://gpu1:8188", client=http).probe()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "answer", "kind"),
+    [(400, {"error": "bad request"}, JobRejected), (401, {"error": {"message": "who are you"}}, BackendUnavailable)],
+)
+async def test_a_refusal_by_a_guard_before_the_worker_is_not_taken_for_the_worker_s_own(
+    status: int, answer: Any, kind: type[Exception]
+) -> None:
+    def guard(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json=answer)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(guard)) as http:
+        with pytest.raises(kind, match=f"HTTP {status}"):
+            await lane("http://gpu1:8188", client=http).generate(planned(), 1)
+
+
+@pytest.mark.anyio
+async def test_a_download_shorter_than_it_says_is_no_picture() -> None:
+    async with httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, content=b"half", headers={"Content-Length": "8"}))
+    ) as http:
+        client = ComfyUIClient("http://gpu1:8188", httpx.Timeout(1), http)
+        with pytest.raises(AnswerLost, match=r"sent 4 of 8 bytes of a\.png"):
+            await client.view(ImageFile("a.png", "", "output"))
+
+
+@pytest.mark.anyio
+async def test_capabilities_of_another_kind_are_said_to_be_no_comfyui() -> None:
+    def strange(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"system": {"comfyui_version": "1"}, "KSampler": []})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(strange)) as http:
+        with pytest.raises(BackendUnavailable, match="/object_info does not answer like a ComfyUI"):
+            await lane("http://gpu1:8188", client=http).capabilities()

@@ -118,11 +118,11 @@ def test_a_chain_does_not_pull_in_what_is_unlike_its_keeper():
         ({"pixels": 200}, {"pixels": 100, "sharpness": 9.0}),
         ({"format": "PNG"}, {"format": "WEBP", "sharpness": 9.0}),
         ({"format": "WEBP"}, {"format": "JPEG", "sharpness": 9.0}),
-        ({"sharpness": 9.0, "created_at": "2026-02-01"}, {"sharpness": 8.0, "created_at": "2026-01-01"}),
-        ({"created_at": "2026-01-01"}, {"created_at": "2026-02-01"}),
-        ({"settled": True, "format": "JPEG"}, {"pixels": 10_000}),
+        ({"sharpness": 9.0}, {"sharpness": 8.0}),
+        ({"decided_in": "20260101", "format": "JPEG"}, {"pixels": 10_000}),
+        ({"decided_in": "20260101"}, {"decided_in": "20260102", "pixels": 10_000}),
     ],
-    ids=["pixels", "png", "webp", "sharper", "earlier", "settled"],
+    ids=["pixels", "png", "webp", "sharper", "made before", "earlier run"],
 )
 def test_the_better_picture_is_kept(better, worse):
     """By its name alone `a` would win; here the reason in the test's name makes it `z`."""
@@ -134,13 +134,18 @@ def test_of_equals_the_smaller_key_is_kept():
 
 
 def test_a_new_picture_never_displaces_one_of_an_earlier_run():
-    candidates = [made_up("a", settled=True), made_up("b", pixels=10_000), made_up("c", sharpness=9.0)]
+    candidates = [made_up("a", decided_in="20260101"), made_up("b", pixels=10_000), made_up("c", sharpness=9.0)]
     assert pairs(candidates) == {("b", "a"), ("c", "a")}
 
 
 def test_a_run_that_only_reuses_sets_the_same_pictures_aside():
     new = [made_up("a"), made_up("b", sharpness=9.0), made_up("c", pixels=200, bits=range(30))]
-    assert pairs(new) == pairs(replace(one, settled=True) for one in new) == {("a", "b")}
+    assert pairs(new) == pairs(replace(one, decided_in="20260101") for one in new) == {("a", "b")}
+
+
+def test_what_was_kept_once_stays_the_keeper_in_every_later_run():
+    first, better = made_up("b", decided_in="20260101"), made_up("a", sharpness=9.0)
+    assert pairs([first, better]) == pairs([first, replace(better, decided_in="20260102")]) == {("a", "b")}
 
 
 def test_unusable_hashes_are_compared_by_their_pixels_alone():
@@ -167,7 +172,11 @@ def test_the_order_of_arrival_changes_nothing():
         base = rng.sample(range(256), 128)
         for member in range(4):
             flips = rng.sample(range(256), rng.randint(0, 12))
-            facts = {"sharpness": float(rng.randint(0, 2)), "settled": rng.random() < 0.1, "group": f"row {family % 2}"}
+            facts = {
+                "sharpness": float(rng.randint(0, 2)),
+                "decided_in": rng.choice(["", "", "20260101", "20260102"]),
+                "group": f"row {family % 2}",
+            }
             candidates.append(made_up(f"{family:03}-{member}", set(base) ^ set(flips), **facts))
     first = find_duplicates(candidates)
     assert len(first) > 200

@@ -172,6 +172,9 @@ def test_the_summary_shows_the_picture_where_there_is_one():
     assert "](<https://cdn.test/m.jpg>)](<https://cdn.test/s.html>)" in manifest.summary_markdown(
         a_run(outcomes), outcomes, "https://cdn.test/m.jpg", "https://cdn.test/s.html"
     )
+    assert "](<data:image/jpeg;base64,AA==>)\n" in manifest.summary_markdown(
+        a_run(outcomes), outcomes, "data:image/jpeg;base64,AA==", "s3://bucket/s.html"
+    )
     assert "![" not in manifest.summary_markdown(a_run(outcomes), outcomes, None, "https://cdn.test/s.html")
 
 

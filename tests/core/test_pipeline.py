@@ -15,8 +15,8 @@ from fakes.campaigns import PictureBackend, black, by_seed, encoded, files, job,
 from PIL import Image
 
 from assetline.errors import AssetlineError, BackendUnavailable, JobFailed, JobRejected, StoreUnreachable
-from assetline.pipeline import Progress, run_campaign, watcher
-from assetline.records import PlannedRequest
+from assetline.pipeline import Progress, RunJob, RunResult, run_campaign, watcher
+from assetline.records import PlannedRequest, Render
 from assetline.store import PutOptions
 from assetline.store.folder import FolderStore
 
@@ -207,39 +207,67 @@ def test_the_input_is_kept_and_run_json_is_written_last(store: FolderStore) -> N
 
 
 def test_canceling_writes_down_what_was_done_and_the_next_run_makes_the_rest(store: FolderStore) -> None:
-    class Follower:
-        result = None
+    class StuckAtMugs(PictureBackend):
+        async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
+            if planned.row == "MUG":
+                await asyncio.Event().wait()
+            return await super().generate(planned, attempt)
 
-        def report(self, progress: Progress) -> None:
-            if progress.done == 2 and progress.step == "making pictures":
-                asyncio.get_running_loop().call_soon(task.cancel)
-
-        def finished(self, result) -> None:
-            self.result = result
-
-    follower = Follower()
-
-    async def main() -> None:
-        nonlocal task
-        task = asyncio.create_task(
-            run_campaign(job(SHEET, store, PictureBackend(), slots=1), lambda step: step, lambda _: None)
-        )
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    task: asyncio.Task = None  # type: ignore[assignment]
-    token = watcher.set(follower)
-    asyncio.run(main())
-    watcher.reset(token)
-    assert follower.result
-    assert follower.result.record.interrupted
-    done = statuses(follower.result)
-    assert done.count("stored") >= 2
-    assert done.count("canceled") >= 1
+    follower = Follower(stop_at=4)
+    result = follower.follow(job(SHEET, store, StuckAtMugs(), slots=1))
+    assert (result.record.interrupted, statuses(result)) == (True, ["stored"] * 4 + ["canceled"])
+    assert manifest(store, result)[-1]["status"] == "canceled"
     backend = PictureBackend()
-    again = run(SHEET, store, backend)
-    assert len(backend.drawn) == done.count("canceled")
-    assert statuses(again).count("reused") == done.count("stored")
+    assert statuses(run(SHEET, store, backend)) == ["reused"] * 4 + ["stored"]
+    assert backend.drawn == ["MUG-1-64x64"]
+
+
+def test_a_picture_that_is_there_when_the_run_is_canceled_is_kept(store: FolderStore) -> None:
+    follower = Follower(stop_at=0)
+
+    class CancelsAfterDrawing(PictureBackend):
+        async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
+            render = await super().generate(planned, attempt)
+            follower.stop()
+            return render
+
+    result = follower.follow(job("id,prompt,size\nMUG,a mug,64x64\n", store, CancelsAfterDrawing()))
+    assert (result.record.interrupted, statuses(result)) == (True, ["stored"])
+
+
+class Follower:
+    """Follows a run as the command line does, and cancels it when so many requests have ended."""
+
+    def __init__(self, stop_at: int) -> None:
+        self.stop_at = stop_at
+        self.result: RunResult | None = None
+        self.task: asyncio.Task[RunResult] | None = None
+
+    def follow(self, planned: RunJob) -> RunResult:
+        """Run until it is canceled; what it came to."""
+        token = watcher.set(self)
+        try:
+            asyncio.run(self._main(planned))
+        finally:
+            watcher.reset(token)
+        assert self.result
+        return self.result
+
+    async def _main(self, planned: RunJob) -> None:
+        self.task = asyncio.create_task(run_campaign(planned, lambda step: step, lambda _: None))
+        with pytest.raises(asyncio.CancelledError):
+            await self.task
+
+    def stop(self) -> None:
+        assert self.task
+        asyncio.get_running_loop().call_soon(self.task.cancel)
+
+    def report(self, progress: Progress) -> None:
+        if self.stop_at and progress.done == self.stop_at and progress.step == "making pictures":
+            self.stop()
+
+    def finished(self, result: RunResult) -> None:
+        self.result = result
 
 
 def test_a_store_that_is_gone_in_the_middle_fails_requests_not_the_row(store: FolderStore) -> None:

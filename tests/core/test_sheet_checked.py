@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
+import zipfile
+import zlib
 from typing import Any
 
+import PIL.Image
 import pytest
 from fakes.sheets import CATALOGUE, told, with_part, workbook
 from openpyxl import load_workbook
 from openpyxl.comments import Comment
+from openpyxl.drawing.image import Image
 from openpyxl.styles import Font
 
 from assetline.sheet import Sheet, read_sheet, write_checked
@@ -157,3 +162,22 @@ def test_problems_that_others_found_are_written_too() -> None:
     _, data = write_checked("c.csv", b"prompt,model\na shoe,none\n", [warning])
     assert table(data, ",")[1] == ["a shoe", "none", "warning", "model: No lane has it.", "model: Wait."]
     assert told(sheet) == []
+
+
+def test_a_workbook_with_a_picture_that_is_a_bomb_still_gives_a_list_of_problems() -> None:
+    def change(sheet: Any) -> None:
+        out = io.BytesIO()
+        PIL.Image.new("L", (4, 4)).save(out, "PNG")
+        sheet.add_image(Image(out))
+
+    data = workbook([["prompt", "size"], ["a shoe", "big"]], change)
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w") as copied:
+        for member in archive.namelist():
+            content = archive.read(member)
+            copied.writestr(member, content[:8] + chunk + content[33:] if member.endswith(".png") else content)
+    sheet, name, checked = check("plan.xlsx", out.getvalue())
+    assert (told(sheet), name) == ([("size-unreadable", "B2")], "plan.checked.csv")
+    assert table(checked, ",")[1][:2] == ["error", 'B2: "big" is not a size.']

@@ -47,8 +47,8 @@ def test_the_page_names_every_limit(page: list[str]) -> None:
     assert [name for name, value in shown.items() if value not in text] == []
 
 
-def test_every_code_in_the_package_is_in_its_table(project_root: Path) -> None:
-    """A code is written as the first text argument of a report; one that is in no test would fail only in the field."""
+def test_every_code_of_the_table_is_given_somewhere(project_root: Path) -> None:
+    """A code that nothing gives any more has no place on the page."""
     sources = [path.read_text(encoding="utf-8") for path in (project_root / "assetline" / "sheet").glob("*.py")]
     tables = (project_root / "assetline" / "sheet" / "problems.py").read_text(encoding="utf-8")
     unused = [code for code in CODES if not any(f'"{code}"' in source for source in sources if source != tables)]

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 SHORT_PAUSE_S = 0.2  # before a second look at what should be there, or be gone, at once
 LOOKS_FOR_OUTPUTS = 4
 INTERRUPTS = 2  # a prompt that starts just now resets the flag; a second one is after that
-_SAME_EVERYWHERE = {400, 413, 500}  # the body's fault; 401, 403, 404 and the like are this address's
+_WITH_REASON = 400
+_SAME_EVERYWHERE = {_WITH_REASON, 413, 500}  # the body's fault; 401, 403, 404 and the like are this address's
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
@@ -96,8 +97,7 @@ class ComfyUIBackend:
 
     async def capabilities(self) -> Capabilities:
         """What the worker can do: its files, samplers and node classes. Raises BackendUnavailable."""
-        stats, info = await self._client.system_stats(), await self._client.object_info()
-        return Capabilities.read(info, str(stats.get("system", {}).get("comfyui_version", "")))
+        return await self._client.capabilities()
 
     async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
         """Make the picture and bring its bytes back; when cancelled, take it back from the worker within 5 s.
@@ -174,7 +174,7 @@ class ComfyUIBackend:
         A 200 may still say that a part of the graph will not run.
         """
         try:
-            answer = await asyncio.shield(posting)
+            answer = await posting
         except AnswerLost as exc:
             await self._search(bound.job, exc)
             return
@@ -198,7 +198,7 @@ class ComfyUIBackend:
             return JobLost(
                 f"{self.name} lost a reference image that it had; it is sent again next time.", lane=self.name
             )
-        if refused.answer:
+        if refused.status == _WITH_REASON and isinstance(refused.answer.get("error"), dict):
             return refusal(job, refused.answer)
         if refused.status in _SAME_EVERYWHERE:
             return JobRejected(f"{self.name} does not take the workflow: {refused}. See its log.", lane=self.name)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from assetline.backends.comfyui.answers import HistoryEntry, ImageFile, Queue
+from assetline.backends.comfyui.answers import Capabilities, HistoryEntry, ImageFile, Queue
 from assetline.errors import BackendUnavailable, JobFailed, JobLost, OptionError
 
 _GATEWAY = {502, 503, 504}  # a proxy's answers: the worker behind it gave none
@@ -60,9 +60,13 @@ class ComfyUIClient:
         """GET /system_stats: versions, memory. It answers even when the thread that runs prompts is dead."""
         return await self._get("/system_stats")
 
-    async def object_info(self) -> dict[str, Any]:
-        """GET /object_info: every node class with its inputs (382 classes, 323 kB, 0.1 s)."""
-        return await self._get("/object_info")
+    async def capabilities(self) -> Capabilities:
+        """GET /system_stats and /object_info: every node class with its inputs (382 classes, 323 kB, 0.1 s)."""
+        stats, info = await self.system_stats(), await self._get("/object_info")
+        try:
+            return Capabilities.read(info, str(stats["system"]["comfyui_version"]))
+        except (KeyError, IndexError, TypeError, AttributeError) as exc:
+            raise self._strange("/object_info") from exc
 
     async def queue(self) -> Queue:
         """GET /queue: what runs and what waits (0.7 ms; 826 kB with 1,000 prompts of other clients)."""
@@ -93,7 +97,7 @@ class ComfyUIClient:
         await self._served("POST", "/queue", json={"delete": [prompt_id]})
 
     async def interrupt(self, prompt_id: str) -> None:
-        """Stop this prompt if it is the one that runs. Never sent without an id: that stops anybody's."""
+        """Stop this prompt. To be sent only while it runs: servers of before mid-2025 stop whatever runs instead."""
         await self._served("POST", "/interrupt", json={"prompt_id": prompt_id})
 
     async def forget(self, prompt_id: str) -> None:
@@ -103,7 +107,7 @@ class ComfyUIClient:
     async def upload(self, name: str, data: bytes) -> str:
         """POST /upload/image into the input folder; return the name for LoadImage, which may be another one.
 
-        The same name with the same bytes is kept, with other bytes it gets a new name. Raises JobFailed, Refused.
+        The same name with the same bytes is kept, with other bytes it gets a new name. Raises JobFailed.
         """
         try:
             response = await self._ask(
@@ -140,7 +144,7 @@ class ComfyUIClient:
         return answer
 
     async def _served(self, method: str, path: str, **content: Any) -> httpx.Response:
-        """For the routes that a ComfyUI never refuses: a refusal comes from something else, or from a guard before it."""
+        """For routes that a ComfyUI never refuses: a refusal comes from something else, or a guard before it."""
         try:
             return await self._ask(method, path, **content)
         except Refused as exc:

@@ -33,7 +33,7 @@ INVISIBLE = {"Mn", "Me", "Cf", "Cc", "Cs", "Co", "Cn"}
 
 @cache
 def _file(weight: Weight) -> bytes:
-    return files(__package__).joinpath("fonts", f"Inter-{weight}.ttf").read_bytes()
+    return files("assetline.backends.fpo").joinpath("fonts", f"Inter-{weight}.ttf").read_bytes()
 
 
 @lru_cache(maxsize=64)
