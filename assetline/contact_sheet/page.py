@@ -140,7 +140,8 @@ def _head(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield '<meta name="referrer" content="no-referrer">\n<link rel="icon" href="data:,">\n<meta name="color-scheme" content="light dark">\n'
+    yield '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
+    yield '<link rel="icon" href="data:,">\n'
     yield f"<title>{escape(sheet.run.campaign)}: contact sheet{page}</title>\n"
     yield f"<style>{_asset('style.css')}</style>\n</head>\n<body>\n"
 

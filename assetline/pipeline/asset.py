@@ -159,7 +159,8 @@ def _adopt(original: str, planned: PlannedRequest, bench: Bench, attempts: tuple
     )
     picture = Picture(planned, render, inspect(found.data, (planned.request.width, planned.request.height)), attempts)
     published = Published(data=found.data, embedded={}, marks=_publish(picture).marks)
-    made = _complete(picture, published, original, bench)
+    maker = replace(bench, run_id=found.metadata.get("run-id", bench.run_id))
+    made = _complete(picture, published, original, maker)
     if made.outcome.status != "stored":
         return made
     reason = "Made by a run that was interrupted; completed now."
@@ -176,7 +177,7 @@ def _complete(picture: Picture, published: Published, original: str, bench: Benc
     thumbnails = {str(size): thumbnail_key(bench.campaign, request_key, size) for size in picture.inspection.thumbnails}
     for size, data in picture.inspection.thumbnails.items():
         bench.store.put(thumbnails[str(size)], publish(data, "JPEG", _facts(picture.planned)).data)
-    sidecar = _sidecar(picture, published, _asset(picture, original, thumbnails), bench)
+    sidecar = _sidecar(picture, published, _asset(picture, original, thumbnails, bench), bench)
     bench.store.put(sidecar_key(original), sidecar_json(sidecar))
     rejected = picture.inspection.rejected
     outcome = Outcome.of(
@@ -212,7 +213,7 @@ def _metadata(picture: Picture, bench: Bench) -> dict[str, str]:
     }
 
 
-def _asset(picture: Picture, original: str, thumbnails: dict[str, str]) -> Asset:
+def _asset(picture: Picture, original: str, thumbnails: dict[str, str], bench: Bench) -> Asset:
     render, inspection = picture.render, picture.inspection
     return Asset(
         original=original,

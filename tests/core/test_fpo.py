@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import imagehash
 import numpy as np
@@ -85,6 +86,12 @@ def test_the_same_request_gives_the_same_bytes():
     assert draw_comp(a_request()) == draw_comp(a_request())
 
 
+def test_comps_drawn_side_by_side_are_the_same_as_one_by_one():
+    requests = [a_request(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw_comp, requests)) == [draw_comp(request) for request in requests]
+
+
 def test_no_two_seeds_of_a_prompt_are_taken_for_duplicates():
     assert alike([a_request(seed) for seed in range(24)]) == []
 
@@ -95,7 +102,7 @@ def test_no_two_prompts_of_a_seed_are_taken_for_duplicates():
 
 @pytest.mark.parametrize(
     "size",
-    [(64, 64), (65, 95), (96, 96), (159, 161), (64, 512), (512, 64), (97, 1200), (1200, 100), (337, 251)],
+    [(16, 16), (64, 64), (65, 95), (96, 96), (159, 161), (64, 512), (512, 64), (97, 1200), (1200, 100), (337, 251)],
     ids=lambda size: "x".join(map(str, size)),
 )
 def test_every_size_is_drawn_with_a_mark_and_enough_contrast(size):
@@ -103,7 +110,7 @@ def test_every_size_is_drawn_with_a_mark_and_enough_contrast(size):
     assert image.size == size
     assert np.asarray(image.convert("L").resize((256, 256)), float).std() > 20
     ink = palette_of(7).ink
-    assert any(colour == ink and count > 100 for count, colour in image.getcolors(image.width * image.height) or [])
+    assert any(colour == ink and count > 20 for count, colour in image.getcolors(image.width * image.height) or [])
 
 
 def test_the_largest_size_is_drawn():
@@ -157,7 +164,7 @@ def test_what_the_typeface_lacks_is_counted_and_told():
 async def test_a_render_says_which_characters_its_comp_could_not_set():
     told = await FpoBackend().generate(planned(a_request(prompt="リネンバッグ on a table")), 1)
     plain = await FpoBackend().generate(planned(a_request()), 1)
-    assert told.notes == ("6 characters of the prompt are not in the comp's typeface and are drawn as bars.",)
+    assert told.notes == ("Characters of the prompt that the comp's typeface lacks, drawn as bars: 6.",)
     assert plain.notes == ()
 
 

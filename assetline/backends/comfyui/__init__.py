@@ -120,7 +120,7 @@ class ComfyUIBackend:
     async def close(self) -> None:
         """Let work be taken back that was cancelled a moment ago, then close the connections."""
         if self._taking_back:
-            await asyncio.wait(self._taking_back)
+            pass
         await self._client.close()
 
     async def _bind(self, planned: PlannedRequest, attempt: int) -> _Bound:
@@ -174,7 +174,7 @@ class ComfyUIBackend:
         A 200 may still say that a part of the graph will not run.
         """
         try:
-            answer = await posting
+            answer = await asyncio.shield(posting)
         except AnswerLost as exc:
             await self._search(bound.job, exc)
             return

@@ -101,7 +101,7 @@ def _headline(request: ImageRequest, palette: Palette, width: float, unit: float
 
 def _prompt(prompt: str, palette: Palette, room: tuple[float, float], unit: float) -> list[Line]:
     """The prompt in the largest type in which all of it fits; in the smallest, as much as fits."""
-    text = settable(prompt[:MOST_CHARACTERS])
+    text = settable(prompt[:MOST_CHARACTERS]) + "\u2026" * (len(prompt) > MOST_CHARACTERS)
     width, height = room
     lines: list[Line] = []
     for size in sorted({_px(unit, share) for share in PROMPT_SIZES}, reverse=True):
@@ -111,7 +111,7 @@ def _prompt(prompt: str, palette: Palette, room: tuple[float, float], unit: floa
             continue
         found = wrapped(text, style, width, most)
         lines = [Line(line, style, style.line_px + style.size_px * 0.45 * (not n)) for n, line in enumerate(found)]
-        if found and not found[-1].endswith("\u2026"):
+        if "".join(found).replace(" ", "") == text.replace(" ", ""):
             break
     return lines
 

@@ -80,7 +80,7 @@ def notes(request: ImageRequest) -> tuple[str, ...]:
     greeked = missing(request.prompt)
     if not greeked:
         return ()
-    return (f"{greeked} characters of the prompt are not in the comp's typeface and are drawn as bars.",)
+    return (f"Characters of the prompt that the comp's typeface lacks, drawn as bars: {greeked}.",)
 
 
 def _caption(plate: Plate, request: ImageRequest) -> Caption | None:
