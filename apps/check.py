@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from assetline.bootstrap.planning import Planning, lane_kinds, open_store, plan_sheet
+from assetline.bootstrap.planning import Planning, lane_kinds, limits_of, open_store, plan_sheet
 from assetline.errors import SheetError
 from assetline.plan import Quote, quote
 from assetline.records import RunOptions
@@ -74,7 +74,8 @@ def _print_quote(offer: Quote, store: str) -> None:
 
 def _write_checked_copy(sheet: str, planning: Planning, settings: Settings) -> None:
     """The producer's own file with status, problem and fix beside each row; where it cannot be written, say so."""
-    name, data = write_checked(planning.source.name, planning.source.data, planning.plan.problems)
+    source = planning.source
+    name, data = write_checked(source.name, source.data, planning.plan.problems, limits_of(settings))
     if sheet.startswith("s3://"):
         bucket, _, key = sheet.removeprefix("s3://").partition("/")
         open_store(f"s3://{bucket}", settings).put(f"{key.rpartition('/')[0]}/{name}".lstrip("/"), data)

@@ -98,7 +98,7 @@ def plan_sheet(address: str, options: RunOptions, settings: Settings) -> Plannin
     workflows = load_workflows(settings.workflows_folder)
     reader = _reference_reader(settings, _folder_of(address))
     world = _world(settings, lanes, workflows, reader)
-    sheet = read_sheet(source.name, source.data, world.catalogue, _limits(settings))
+    sheet = read_sheet(source.name, source.data, world.catalogue, limits_of(settings))
     plan = plan_campaign(campaign_of(address, options), sheet, world, rows=options.rows, only_valid=options.only_valid)
     references = {sha256: reader(written) for sha256, written in plan.references.items()}
     return Planning(source, plan, lanes, workflows, references)
@@ -106,10 +106,11 @@ def plan_sheet(address: str, options: RunOptions, settings: Settings) -> Plannin
 
 def campaign_of(address: str, options: RunOptions) -> str:
     """The campaign's name, a slug: as given, else from the sheet's file name. Its runs and assets lie under it."""
-    return campaign_slug(options.campaign or PurePosixPath(address).stem)
+    return campaign_slug(options.campaign or PurePosixPath(address).name)
 
 
-def _limits(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> Limits:
+    """The sheet's limits, each a setting."""
     return Limits(
         rows=settings.max_rows,
         file_bytes=settings.max_sheet_bytes,

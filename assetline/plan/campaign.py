@@ -21,6 +21,7 @@ from assetline.sheet.suggest import suggestion
 
 MAX_CAMPAIGN_NAME = 64  # a part of every key in the store
 ACROSS_ROWS = {"id-twice", "same-request"}
+CHECKED = ".checked"
 SHEET_ENDINGS = {".csv", ".tsv", ".txt", ".xlsx", ".xlsm"}
 
 
@@ -59,6 +60,7 @@ def campaign_slug(name: str) -> str:
     """
     path = PurePosixPath(name.replace("\\", "/"))
     stem = path.stem if path.suffix.lower() in SHEET_ENDINGS else path.name
+    stem = stem.removesuffix(CHECKED)  # the checked copy, mended and run, is the same campaign
     plain = unicodedata.normalize("NFKD", stem.casefold()).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:MAX_CAMPAIGN_NAME].strip("-")
     return words or f"campaign-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"

@@ -120,7 +120,7 @@ class ComfyUIBackend:
     async def close(self) -> None:
         """Let work be taken back that was cancelled a moment ago, then close the connections."""
         if self._taking_back:
-            pass
+            await asyncio.wait(self._taking_back)
         await self._client.close()
 
     async def _bind(self, planned: PlannedRequest, attempt: int) -> _Bound:
