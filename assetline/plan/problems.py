@@ -16,6 +16,11 @@ CODES: dict[str, Code] = {
     ),
     "text-too-long": Code("error", "Filled in, a text is longer than the limit.", "Shorten it, or the cells it uses."),
     "style-unknown": Code("error", "No such style.", "Take the nearest, or add it to `campaigns/styles.yaml`."),
+    "seed-unused": Code(
+        "error",
+        "The workflow takes no seed, so that variants or another seed would give the same picture again.",
+        "Write 1 variant and no seed, or take a workflow with a seed.",
+    ),
     "lane-missing": Code("error", "This run has no lane for the row's backend.", "Add the lane, or write `auto`."),
     "workflow-unknown": Code("error", "No such workflow.", "Take the nearest; `assetline workflows list` shows all."),
     "profile-unknown": Code("error", "The workflow has no such profile.", "Take one that is named."),

@@ -39,6 +39,16 @@ _NO_LANE = {
 }
 
 
+def _seed_misfits(row: Row, workflow: Workflow) -> Iterator[Problem]:
+    """A workflow without a seed makes the same picture each time."""
+    if "seed" in workflow.contract.parameters:
+        return
+    for column, asked in (("variants", row.variants > 1), ("seed", row.seed is not None)):
+        if asked:
+            message = f"Workflow {workflow.name} takes no seed: it makes the same picture each time."
+            yield row.problem(column, "seed-unused", message, f"Leave {column} empty, or take another workflow.")
+
+
 @dataclass(frozen=True)
 class RowPlan:
     """What became of a row: its requests in order (none where it has errors) and its problems."""
@@ -82,7 +92,7 @@ class RowPlanner:
         recipe = Recipe(model=FPO_MODEL, parameters={"label": row.id})
         if workflow:
             rendered, lacking = self._render_recipe(row, workflow, profile, problems)
-            lacking += size_misfits(row, sizes, workflow)
+            lacking += [*size_misfits(row, sizes, workflow), *_seed_misfits(row, workflow)]
             problems += map(_for_comp, lacking) if lane == "fpo" else lacking
             recipe = recipe if lane == "fpo" else rendered
         if row.number in self.bad_rows or any(problem.severity == "error" for problem in problems):

@@ -52,9 +52,10 @@ def bind(workflow: Workflow, request: ImageRequest, prefix: str, images: Mapping
     worker answered for it. Raises WorkflowError with every value that is missing, unknown or out of range.
     """
     contract = workflow.contract
-    fields = {name: getattr(request, name) for name in REQUEST_FIELDS}
+    unmapped = {name for name in ("prompt", "seed") if name not in contract.parameters}
     if "negative_prompt" not in contract.parameters and not request.negative_prompt:
-        del fields["negative_prompt"]
+        unmapped.add("negative_prompt")
+    fields = {name: getattr(request, name) for name in REQUEST_FIELDS if name not in unmapped}
     values: dict[str, Value] = {**defaults(workflow), **request.parameters, **images, **fields}
     faults = [*_binding_faults(contract, request, images, values)]
     if faults:

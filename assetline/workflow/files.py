@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from assetline.records import Record, Value
 
-# Without these a request cannot be made as it says, so that no contract may leave one out.
-REQUIRED_PARAMETERS = ("prompt", "width", "height", "seed")
+# Without these the picture could not have the size that was asked for. A graph may do without a prompt or a seed (it
+# makes the same picture each time); the plan then refuses what it would not do.
+REQUIRED_PARAMETERS = ("width", "height")
 EXPORT_HINT = "In ComfyUI choose Workflow > Export (API) and take that file."
 
 

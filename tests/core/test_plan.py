@@ -63,6 +63,7 @@ WORKFLOWS = {
         workflow("sd15-txt2img", BASE, 512, draft={"steps": 15, "sampler": "dpmpp_2m"}),
         workflow("sdxl-lora", LORA),
         workflow("sdxl-controlnet-pose", POSE),
+        workflow("seedless", {name: BASE[name] for name in ("prompt", "width", "height")}),
     )
 }
 CATALOGUE = Catalogue(
@@ -530,10 +531,16 @@ def test_every_code_that_planning_gives_is_in_the_table(project_root: object) ->
         row(4, seed=1, workflow="sdxl-lora"), row(5, seed=1), row(6, seed=1), row(7, variants=65),
         row(8, workflow="sdxl-controlnet-pose", reference_image="gone.png", sizes=(square(1001),)),
         row(9, sizes=(Size(width=0, height=0, label="9999:1", ratio=(9999, 1)),)),
-        row(10, prompt="{product_name}"), row(11, prompt="{id}" * 2000),
+        row(10, prompt="{product_name}"), row(11, prompt="{id}" * 2000), row(12, workflow="seedless", variants=2),
     ]  # fmt: skip
     made = plan(*rows, of=world(read_reference=read_reference))
     assert {p.code for p in made.problems} == set(CODES)
+
+
+def test_a_workflow_without_a_seed_makes_one_picture_and_refuses_more() -> None:
+    assert len(plan(row(2, workflow="seedless")).requests) == 1
+    refused = plan(row(2, workflow="seedless", variants=2, seed=5))
+    assert ([], ["seed-unused", "seed-unused"]) == ([*refused.requests], [p.code for p in refused.problems])
 
 
 @pytest.mark.parametrize(

@@ -498,7 +498,7 @@ NODES = "3 (KSampler), 5 (EmptyLatentImage), 6 (CLIPTextEncode), 9 (SaveImage)"
             parameters_with(steps={"type": "float", "targets": [{"node": 3, "input": "steps", "factor": 0.5}]}),
             "parameters.steps: a target has a factor, which is for whole numbers; the type is float.",
         ),
-        (parameters_with(seed=None), "parameters.seed: is missing; every workflow must say which node takes it."),
+        (parameters_with(width=None), "parameters.width: is missing; every workflow must say which node takes it."),
         (parameters_with(again={"type": "int", "targets": ["3.seed"]}), "3.seed is set 2 times; once is enough."),
         (contract_with(native=[500, 512]), "native: width 500 is not a whole number from 64 to 2048 in steps of 8."),
         (
