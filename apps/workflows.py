@@ -36,7 +36,8 @@ def inspect_workflow(file: str, *, as_json: bool) -> int:
     for line in lines:
         default = "required" if line.default is None else f"default {line.default}"
         print(f"  {line.name:<20} {line.range}; {default}; sets {', '.join(line.targets)}")
-        print(f"  {'':<20} {line.description}")
+        if line.description:
+            print(f"  {'':<20} {line.description}")
     for name, values in contract.profiles.items():
         print(f"  profile {workflow.name}:{name}  " + ", ".join(f"{key} {value}" for key, value in values.items()))
     return 0

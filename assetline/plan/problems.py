@@ -18,8 +18,8 @@ CODES: dict[str, Code] = {
     "style-unknown": Code("error", "No such style.", "Take the nearest, or add it to `campaigns/styles.yaml`."),
     "seed-unused": Code(
         "error",
-        "The workflow takes no seed, so that variants or another seed would give the same picture again.",
-        "Write 1 variant and no seed, or take a workflow with a seed.",
+        "The workflow takes no seed, so that all variants would be the same picture.",
+        "Write 1 variant, or take a workflow with a seed.",
     ),
     "lane-missing": Code("error", "This run has no lane for the row's backend.", "Add the lane, or write `auto`."),
     "workflow-unknown": Code("error", "No such workflow.", "Take the nearest; `assetline workflows list` shows all."),

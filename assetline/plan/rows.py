@@ -40,13 +40,10 @@ _NO_LANE = {
 
 
 def _seed_misfits(row: Row, workflow: Workflow) -> Iterator[Problem]:
-    """A workflow without a seed makes the same picture each time."""
-    if "seed" in workflow.contract.parameters:
-        return
-    for column, asked in (("variants", row.variants > 1), ("seed", row.seed is not None)):
-        if asked:
-            message = f"Workflow {workflow.name} takes no seed: it makes the same picture each time."
-            yield row.problem(column, "seed-unused", message, f"Leave {column} empty, or take another workflow.")
+    """A workflow without a seed makes the same picture each time; a seed in the row is told with the parameters."""
+    if "seed" not in workflow.contract.parameters and row.variants > 1:
+        message = f"Workflow {workflow.name} takes no seed: its variants would be the same picture."
+        yield row.problem("variants", "seed-unused", message, "Write 1, or take another workflow.")
 
 
 @dataclass(frozen=True)
