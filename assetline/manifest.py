@@ -65,8 +65,8 @@ PLAIN_WORDS = {
     "reused": "made by an earlier run",
     "duplicate": "set aside as a duplicate",
     "rejected": "rejected by a check",
-    "failed": "failed",
-    "canceled": "canceled",
+    "failed": "no picture could be made",
+    "canceled": "stopped before its turn",
 }
 
 
@@ -153,15 +153,15 @@ def run_json(run: RunRecord) -> bytes:
 
 
 def failures(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
-    """What did not become a usable picture, one table row each: row, picture, status, why, where it was tried."""
+    """What did not become a usable picture, one table row each, what is read first in front: cells are long."""
     return [
         {
+            "picture": outcome.label,
+            "why": outcome.reason or (outcome.attempts[-1].error if outcome.attempts else ""),
+            "status": outcome.status,
+            "tried on": ", ".join(dict.fromkeys(attempt.lane for attempt in outcome.attempts)),
             "row": outcome.row,
             "line": str(outcome.row_number or ""),
-            "picture": outcome.label,
-            "status": outcome.status,
-            "why": outcome.reason or (outcome.attempts[-1].error if outcome.attempts else ""),
-            "tried on": ", ".join(dict.fromkeys(attempt.lane for attempt in outcome.attempts)),
             "prompt": _short(outcome.prompt, 120),
         }
         for outcome in outcomes

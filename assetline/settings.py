@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     """Every setting, with its default. Names and meanings are promises of the README and the contract.
 
     `comfyui` is a list of URLs written with commas. `workflows_folder` and `campaigns_folder` say where graphs and
-    presets lie; their default is the checkout.
+    presets lie; their default is the checkout. The `aws_...` are here since boto3 reads no `.env`.
     """
 
     model_config = SettingsConfigDict(
@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(default=900.0, gt=0)
     lane_patience_s: float = Field(default=120.0, ge=0)
     replicate_api_token: SecretStr | None = Field(default=None, validation_alias="REPLICATE_API_TOKEN")
+    aws_access_key_id: str = Field(default="", validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(default=None, validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr | None = Field(default=None, validation_alias="AWS_SESSION_TOKEN")
+    aws_default_region: str = Field(default="", validation_alias="AWS_DEFAULT_REGION")
 
     @field_validator("comfyui", mode="before")
     @classmethod
@@ -56,6 +60,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         faults = "; ".join(f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False))
         raise OptionError(f"Settings that cannot be used: {faults}. They are environment variables or .env.") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"The file .env is not UTF-8 (byte {error.start + 1}). Save it as UTF-8.") from error
 
 
 def _name(place: tuple[int | str, ...]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from assetline.catalogue import load_catalogue
-from assetline.errors import OptionError
+from assetline.errors import ObjectMissing, OptionError
 from assetline.plan import CampaignPlan, World, campaign_slug, plan_campaign
 from assetline.records import RunOptions
 from assetline.settings import Settings
@@ -41,8 +41,7 @@ class Planning:
 def read_source(address: str, settings: Settings) -> Source:
     """The bytes at a path or `s3://bucket/key`. Raises OptionError (no such file), StoreError."""
     if address.startswith("s3://"):
-        bucket, _, key = address.removeprefix("s3://").partition("/")
-        return Source(PurePosixPath(key).name, open_store(f"s3://{bucket}", settings).get(key).data)
+        return _read_s3(address, settings)
     path = Path(address)
     try:
         if path.stat().st_size > settings.max_sheet_bytes:  # the reader says so too; this guards the memory
@@ -55,13 +54,30 @@ def read_source(address: str, settings: Settings) -> Source:
         raise OptionError(f"{address} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 
 
+def _read_s3(address: str, settings: Settings) -> Source:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    if not bucket or not key or key.endswith("/"):
+        raise OptionError(f"{address} names no file in S3; one looks like s3://bucket/folder/sheet.csv.")
+    try:
+        return Source(PurePosixPath(key).name, open_store(f"s3://{bucket}", settings).get(key).data)
+    except ObjectMissing as error:
+        raise OptionError(f"{address} cannot be read: there is no such object.") from error
+
+
 def open_store(uri: str, settings: Settings) -> ProbedStore:
     """A folder, or `s3://bucket/prefix`. Raises OptionError for any other scheme."""
     if uri.startswith("s3://"):
         from assetline.store.s3 import open_s3  # boto3 takes 0.3 s to import and `check` needs none
         from assetline.store.s3_client import S3Settings
 
-        return open_s3(uri, S3Settings(endpoint_url=settings.s3_endpoint))
+        s3 = S3Settings(
+            endpoint_url=settings.s3_endpoint,
+            region=settings.aws_default_region,
+            access_key_id=settings.aws_access_key_id,
+            secret_access_key=settings.aws_secret_access_key,
+            session_token=settings.aws_session_token,
+        )
+        return open_s3(uri, s3)
     if "://" in uri and not uri.startswith("file://"):
         raise OptionError(f"{uri} is no store that assetline knows. Give a folder, or s3://bucket/prefix.")
     from assetline.store.folder import FolderStore

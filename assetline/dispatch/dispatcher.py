@@ -52,15 +52,19 @@ class Dispatcher:
 
         Cancelling it cancels what is under way and returns when the backends have been told.
         """
-        tickets = [self._ticket(number, planned) for number, planned in enumerate(requests)]
-        self._open = len(tickets)
-        for ticket in self._queue.fill(tickets):
-            self._finish(ticket, _failed(ticket, "No lane of this run can make it."), done)
+        self._fill(requests, done)
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes:
                 watch = group.create_task(self._watch(lane, done))
                 pulls = [group.create_task(self._serve(lane, group, make, done)) for _ in range(lane.slots)]
                 group.create_task(_cancel_after(pulls, watch))
+
+    def _fill(self, requests: Iterable[PlannedRequest], done: Callable[[Made], None]) -> None:
+        """Queue a ticket for each request; the queue alone holds them, so that those that have ended are let go."""
+        tickets = [self._ticket(number, planned) for number, planned in enumerate(requests)]
+        self._open = len(tickets)
+        for ticket in self._queue.fill(tickets):
+            self._finish(ticket, _failed(ticket, "No lane of this run can make it."), done)
 
     def _ticket(self, number: int, planned: PlannedRequest) -> Ticket:
         ticket = Ticket(planned, number, self._options.affinity(planned))
@@ -117,15 +121,17 @@ class Dispatcher:
 
     async def _wait_for_slot(self, ticket: Ticket) -> Slot:
         """Queue a ticket whose try failed; wait until a lane pulls it. Raises BackendUnavailable when none is left."""
+        if not any(ticket.suits(lane) for lane in self._lanes):
+            raise BackendUnavailable(f"No lane is left that can make it. {ticket.attempts[-1].error}")
+        refused = ticket.slot is not None and ticket.slot.lane in ticket.unsuited
+        self._live -= refused  # it has no picture yet, and the lane that refused it must not wait for the other one
         ticket.entered = asyncio.get_running_loop().create_future()
         self._queue.put_back(ticket)
-        if not any(ticket.suits(lane) for lane in self._lanes):
-            self._queue.withdraw(ticket)
-            raise BackendUnavailable(f"No lane is left that can make it. {ticket.attempts[-1].error}")
         await self._notify()
         try:
             return await ticket.entered
         finally:
+            self._live += refused
             ticket.entered = None
             self._queue.withdraw(ticket)
 

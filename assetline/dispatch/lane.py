@@ -17,6 +17,8 @@ LONGEST_PAUSE_S = 30.0
 class Lane:
     """A backend with a number of slots. `loaded` is the affinity of what it took last, `streak` for how long.
 
+    `lacks` holds the affinities that it refused for want of a model or a node, and has not made since.
+
     A lane that is down takes nothing; one that stayed away longer than the run's patience is gone for this run.
     """
 
@@ -25,6 +27,7 @@ class Lane:
         self.slots = slots
         self.loaded = ""
         self.streak = 0
+        self.lacks: set[str] = set()
         self.fault = ""
         self.gone = False
 

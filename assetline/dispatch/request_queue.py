@@ -10,13 +10,15 @@ from assetline.dispatch.ticket import Ticket
 
 AFFINITY_BOUND = 32  # so many requests a lane keeps to what it has loaded while an older one waits (InvokeAI's bound)
 
+Group = tuple[frozenset[Lane], str]  # the lanes that suit, and what is to be loaded
+
 
 class RequestQueue:
     """Fresh tickets by group, and tickets that came back after a failed try; those go first."""
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self._lanes = lanes
-        self._fresh: dict[tuple[frozenset[Lane], str], deque[Ticket]] = {}
+        self._fresh: dict[Group, deque[Ticket]] = {}
         self._returned: list[Ticket] = []
 
     def fill(self, tickets: Iterable[Ticket]) -> list[Ticket]:
@@ -49,14 +51,17 @@ class RequestQueue:
         return ticket
 
     def take_fresh(self, lane: Lane) -> Ticket | None:
-        """The fresh ticket that `lane` should make next: the oldest of what it has loaded, within a bound."""
-        groups = [tickets for (lanes, _), tickets in self._fresh.items() if lane in lanes and tickets]
+        """The fresh ticket that `lane` should make next: the oldest of what it has loaded, within a bound.
+
+        What it has found itself unable to make is left to the others, and they take that first.
+        """
+        groups = [group for group, tickets in self._fresh.items() if tickets and _may_take(lane, group)]
         if not groups:
             return None
-        oldest = min(groups, key=lambda tickets: tickets[0].order)
-        chosen = next((tickets for tickets in groups if self._keeps(lane, tickets[0], oldest[0])), oldest)
+        oldest = min(groups, key=self._turn)
+        chosen = next((group for group in groups if self._keeps(lane, group, oldest)), oldest)
         lane.streak = lane.streak + 1 if chosen is not oldest else 0
-        ticket = chosen.popleft()
+        ticket = self._fresh[chosen].popleft()
         lane.loaded = ticket.affinity
         return ticket
 
@@ -71,9 +76,15 @@ class RequestQueue:
                 tickets.clear()
         return homeless
 
-    def _keeps(self, lane: Lane, ticket: Ticket, oldest: Ticket) -> bool:
-        same_priority = ticket.planned.priority == oldest.planned.priority
-        return same_priority and ticket.affinity == lane.loaded and lane.streak < AFFINITY_BOUND
+    def _turn(self, group: Group) -> tuple[int, bool, int]:
+        """Priority, then what not every lane can make, then the order of the sheet."""
+        lanes, affinity = group
+        priority, number = self._fresh[group][0].order
+        return priority, not any(affinity in lane.lacks for lane in lanes), number
+
+    def _keeps(self, lane: Lane, group: Group, oldest: Group) -> bool:
+        as_urgent = self._turn(group)[:2] == self._turn(oldest)[:2]
+        return as_urgent and group[1] == lane.loaded and lane.streak < AFFINITY_BOUND
 
     def _suited(self, ticket: Ticket) -> list[Lane]:
         return [lane for lane in self._lanes if ticket.suits(lane)]
@@ -83,3 +94,11 @@ class RequestQueue:
         suited = self._suited(ticket)
         untried = [other for other in suited if other not in ticket.avoided and other.is_up]
         return lane in (untried or suited)
+
+
+def _may_take(lane: Lane, group: Group) -> bool:
+    """Whether `lane` suits; what it lacks the models for, it takes only when no other lane may have them."""
+    lanes, affinity = group
+    if affinity in lane.lacks and any(not other.gone and affinity not in other.lacks for other in lanes):
+        return False
+    return lane in lanes

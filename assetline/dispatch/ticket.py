@@ -55,6 +55,7 @@ class Ticket:
             raise
         finally:
             slot.free()
+        slot.lane.lacks.discard(self.affinity)
         self.attempts.append(Attempt(lane=render.lane, job_id=render.job_id, seconds=round(render.seconds, 3)))
         return render
 
@@ -74,7 +75,12 @@ class Ticket:
         else:  # the lane gave a picture that cannot be used: its try is the last one noted
             self.attempts[-1] = self.attempts[-1].model_copy(update={"error": str(error), "fault": error.fault})
         self._detours += is_detour(error)
-        (self.unsuited if isinstance(error, LaneUnsuited) else self.avoided).add(lane)
+        if not isinstance(error, LaneUnsuited):
+            self.avoided.add(lane)
+            return
+        self.unsuited.add(lane)
+        if self.affinity:
+            lane.lacks.add(self.affinity)
 
     def _held(self) -> Slot:
         if self.slot is None:

@@ -31,7 +31,7 @@ from assetline.records import (
     Render,
     Sidecar,
 )
-from assetline.store import PutOptions, Store
+from assetline.store import PutOptions, Store, StoredObject
 from assetline.store.layout import asset_key, sidecar_key, thumbnail_key
 
 log = logging.getLogger(__name__)
@@ -117,18 +117,25 @@ def store_picture(picture: Picture, bench: Bench) -> Made:
     except ObjectExists:
         return keep_stored(original, picture.planned, bench, picture.attempts)
     stored = replace(picture, inspection=replace(picture.inspection, sha256=_sha256(published.data)))
-    return _complete(stored, published, original, bench)
+    made, sidecar = _complete(stored, published, original, bench)
+    bench.store.put(sidecar_key(original), sidecar_json(sidecar))
+    return made
 
 
 def keep_stored(original: str, planned: PlannedRequest, bench: Bench, attempts: tuple[Attempt, ...] = ()) -> Made:
     """The asset that is already at `original`; completed from its own bytes where its maker was killed half-way.
 
-    Raises StoreError, ImageError.
+    Raises StoreError.
     """
     try:
-        sidecar = read_sidecar(bench.store.get(sidecar_key(original)).data)
+        recipe = bench.store.get(sidecar_key(original)).data
     except ObjectMissing:
         return _adopt(original, planned, bench, attempts)
+    try:
+        sidecar = read_sidecar(recipe)
+    except StoreError as error:
+        remedy = "If it is damaged, remove it: the next run writes it again from the picture."
+        raise StoreError(f"{sidecar_key(original)}: {error} {remedy}") from error
     if sidecar.request_key != planned.request.key:
         raise _foreign(original, sidecar.request_key)
     return from_sidecar(planned, sidecar, attempts)
@@ -148,37 +155,49 @@ def _adopt(original: str, planned: PlannedRequest, bench: Bench, attempts: tuple
     found = bench.store.get(original)
     if (owner := found.metadata.get("request-key", planned.request.key)) != planned.request.key:
         raise _foreign(original, owner)
-    render = Render(
-        data=found.data,
-        seed=planned.request.seed,
-        lane=found.metadata.get("lane", ""),
-        job_id=found.metadata.get("job-id", ""),
-        seconds=float(found.metadata.get("seconds", 0)),
-        cost_usd=float(found.metadata.get("cost-usd", 0)),
-        notes=("Completed after an interruption: the graph as submitted was not kept.",),
-    )
-    picture = Picture(planned, render, inspect(found.data, (planned.request.width, planned.request.height)), attempts)
+    try:
+        inspection = inspect(found.data, (planned.request.width, planned.request.height))
+    except ImageError as error:
+        raise StoreError(f"{original} cannot be used: {error} Remove it: the next run makes it again.") from error
+    picture = Picture(planned, _rendered(found, planned), inspection, attempts)
     published = Published(data=found.data, embedded={}, marks=_publish(picture).marks)
     maker = replace(bench, run_id=found.metadata.get("run-id", bench.run_id))
-    made = _complete(picture, published, original, maker)
+    made, sidecar = _complete(picture, published, original, maker)
+    try:
+        bench.store.put(sidecar_key(original), sidecar_json(sidecar), PutOptions(if_absent=True))
+    except ObjectExists:  # its maker lives: the sidecar that it wrote meanwhile says more than can be known here
+        return keep_stored(original, planned, bench, attempts)
     if made.outcome.status != "stored":
         return made
-    reason = "Made by a run that was interrupted; completed now."
+    reason = "Made by a run that has not finished; completed now."
     return replace(made, outcome=made.outcome.model_copy(update={"status": "reused", "reason": reason}))
+
+
+def _rendered(found: StoredObject, planned: PlannedRequest) -> Render:
+    """The render that became a stored original, from the metadata beside it."""
+    facts = found.metadata
+    return Render(
+        data=found.data,
+        seed=planned.request.seed,
+        lane=facts.get("lane", ""),
+        job_id=facts.get("job-id", ""),
+        seconds=float(facts.get("seconds", 0)),
+        cost_usd=float(facts.get("cost-usd", 0)),
+        notes=("Completed after an interruption: the graph as submitted was not kept.",),
+    )
 
 
 def _foreign(original: str, owner: str) -> StoreError:
     return StoreError(f"{original} holds the picture of another request ({owner[:12]}); it was left as it is.")
 
 
-def _complete(picture: Picture, published: Published, original: str, bench: Bench) -> Made:
-    """Thumbnails, then the sidecar, which makes the asset whole."""
+def _complete(picture: Picture, published: Published, original: str, bench: Bench) -> tuple[Made, Sidecar]:
+    """Write the thumbnails; give the outcome, and the sidecar that the caller writes: it makes the asset whole."""
     request_key = picture.planned.request.key
     thumbnails = {str(size): thumbnail_key(bench.campaign, request_key, size) for size in picture.inspection.thumbnails}
     for size, data in picture.inspection.thumbnails.items():
         bench.store.put(thumbnails[str(size)], publish(data, "JPEG", _facts(picture.planned)).data)
     sidecar = _sidecar(picture, published, _asset(picture, original, thumbnails, bench), bench)
-    bench.store.put(sidecar_key(original), sidecar_json(sidecar))
     rejected = picture.inspection.rejected
     outcome = Outcome.of(
         picture.planned,
@@ -187,7 +206,7 @@ def _complete(picture: Picture, published: Published, original: str, bench: Benc
         asset=sidecar.asset,
         attempts=picture.attempts,
     )
-    return Made(outcome, picture.inspection.fingerprint)
+    return Made(outcome, picture.inspection.fingerprint), sidecar
 
 
 def _publish(picture: Picture) -> Published:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -33,24 +34,30 @@ class Books:
         self._started = time.monotonic()
         return [item for item in self.distinct() if item.request.key not in self._made]
 
-    def ended(self, made: Made) -> None:
-        """Note an outcome and report it."""
+    def found(self, made: Made) -> None:
+        """Note what was there before this run, and report it."""
         self._made[made.outcome.request_key] = made
-        self._progress = self._progress.with_outcome(made.outcome, time.monotonic() - self._started)
+        self._progress = self._progress.with_outcome(made.outcome)
         self._report(self._progress)
+
+    def ended(self, made: Made) -> None:
+        """Note what this run has made of a request, and report it."""
+        made_here = self._progress.made + (made.outcome.status != "reused")
+        self._progress = replace(self._progress, made=made_here, seconds=time.monotonic() - self._started)
+        self.found(made)
 
     def tell(self, step: str) -> None:
         """Say what the run does now."""
         self._progress = replace(self._progress, step=step)
         self._report(self._progress)
 
-    def close(self, finished_runs: Collection[str]) -> tuple[Outcome, ...]:
+    def close(self, run_id: str, finished_runs: Collection[str]) -> tuple[Outcome, ...]:
         """One outcome for each planned request, in the order of the sheet; duplicates are set aside.
 
-        What one of `finished_runs` made was decided on then; what a killed run made was not.
+        `run_id` is this run. What one of `finished_runs` decided on stays as it is.
         """
-        candidates = self._candidates(finished_runs)
-        duplicates = {duplicate.key: duplicate for duplicate in find_duplicates(candidates)}
+        decisions = Decisions(run_id, finished_runs)
+        duplicates = {duplicate.key: duplicate for duplicate in find_duplicates(self._candidates(decisions))}
         return tuple(self._outcome(item, duplicates) for item in self._planned)
 
     def _outcome(self, item: PlannedRequest, duplicates: dict[str, Duplicate]) -> Outcome:
@@ -64,12 +71,25 @@ class Books:
         owner = self._first[key]
         return outcome if owner is item else _same_as(owner, item, outcome)
 
-    def _candidates(self, finished_runs: Collection[str]) -> list[Candidate]:
+    def _candidates(self, decisions: Decisions) -> list[Candidate]:
         made = [(item, self._made[item.request.key]) for item in self.distinct() if item.request.key in self._made]
-        return [candidate for item, one in made if (candidate := _candidate(item, one, finished_runs))]
+        return [candidate for item, one in made if (candidate := _candidate(item, one, decisions))]
 
 
-def _candidate(planned: PlannedRequest, made: Made, finished_runs: Collection[str]) -> Candidate | None:
+class Decisions:
+    """Which run decided on a picture: the one that made it or, where that was killed, the next one that finished."""
+
+    def __init__(self, run_id: str, finished_runs: Collection[str]) -> None:
+        self._run_id = run_id
+        self._finished = sorted(finished_runs)
+
+    def on(self, maker: str) -> str:
+        """The id of the run that decided on what `maker` made; empty where none has."""
+        place = len(self._finished) if maker == self._run_id else bisect_left(self._finished, maker)
+        return self._finished[place] if place < len(self._finished) else ""
+
+
+def _candidate(planned: PlannedRequest, made: Made, decisions: Decisions) -> Candidate | None:
     """What dedupe compares: kept pictures, inside one row and size alone."""
     asset, fingerprint = made.outcome.asset, made.fingerprint
     if made.outcome.status not in KEPT or asset is None or fingerprint is None:
@@ -80,7 +100,7 @@ def _candidate(planned: PlannedRequest, made: Made, finished_runs: Collection[st
         fingerprint=fingerprint,
         pixels=asset.width * asset.height,
         format=asset.format,
-        decided_in=asset.run_id if asset.run_id in finished_runs else "",
+        decided_in=decisions.on(asset.run_id),
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from assetline.errors import ImageError, StoreError, StoreUnreachable
+from assetline.errors import StoreError, StoreUnreachable
 from assetline.pipeline.asset import Bench, keep_stored
 from assetline.records import Made, PlannedRequest
 from assetline.store.existing import Found, find_originals
@@ -13,17 +13,15 @@ from assetline.store.existing import Found, find_originals
 log = logging.getLogger(__name__)
 
 
-async def find_existing(bench: Bench, planned: Sequence[PlannedRequest]) -> dict[str, Made]:
-    """The assets that are already there, by request key. Originals without a sidecar are completed on the way.
+async def find_existing(bench: Bench, planned: Sequence[PlannedRequest]) -> AsyncIterator[Made]:
+    """The assets that are already there, one by one. Originals without a sidecar are completed on the way.
 
     Raises StoreUnreachable.
     """
     found = await bench.pool.run(find_originals, bench.store, bench.campaign, planned)
-    existing: dict[str, Made] = {}
     async for made in bench.pool.map(lambda item: _read(item, bench), found):
         if made:
-            existing[made.outcome.request_key] = made
-    return existing
+            yield made
 
 
 def _read(found: Found, bench: Bench) -> Made | None:
@@ -32,6 +30,6 @@ def _read(found: Found, bench: Bench) -> Made | None:
         return keep_stored(found.original, found.planned, bench)
     except StoreUnreachable:
         raise
-    except (ImageError, StoreError) as error:
+    except StoreError as error:
         log.warning("not reused: key=%s reason=%s", found.original, error)
         return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -50,6 +51,24 @@ class WorkPool:
         finally:
             for future in waiting:
                 future.cancel()
+
+    def read_ahead(self, read: Callable[[S], T], keys: Iterable[S]) -> Callable[[S], T]:
+        """`read`, for a plain function in one of the threads that will ask for `keys`, each once, in this order.
+
+        The other threads read ahead, one key each, so that a distant store's latency is not paid for every key.
+        Any other order is only slower.
+        """
+        ahead = iter(keys)
+        coming: dict[S, Future[T]] = {}
+
+        def ask(key: S) -> T:
+            found = coming.pop(key, None)
+            for other in islice(ahead, max(self._window - 1 - len(coming), 0)):
+                if other != key:
+                    coming[other] = self._threads.submit(read, other)
+            return found.result() if found else read(key)
+
+        return ask
 
     def __enter__(self) -> Self:
         return self

@@ -22,15 +22,13 @@ class Progress:
     seconds: float = 0.0
     step: str = ""
 
-    def with_outcome(self, outcome: Outcome, seconds: float) -> Progress:
+    def with_outcome(self, outcome: Outcome) -> Progress:
         """The progress after one more request has ended."""
         return replace(
             self,
             done=self.done + 1,
             failed=self.failed + (outcome.status == "failed"),
             rejected=self.rejected + (outcome.status == "rejected"),
-            made=self.made + (outcome.status != "reused"),
-            seconds=seconds,
         )
 
     @property

@@ -6,6 +6,7 @@ However it ends (done, canceled, lanes gone), every request has an outcome and t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
@@ -73,7 +74,7 @@ async def run_campaign(job: RunJob, make: Callable[[Make], Make], report: Report
         books.tell("writing the contact sheet")
         record = _record(job, bench, started, interrupted=interrupted)
         finished_runs = await pool.run(finished_run_ids, job.store, bench.campaign)
-        result = await write_run(bench, record, books.close(finished_runs))
+        result = await write_run(bench, record, books.close(bench.run_id, finished_runs))
     if follower:
         follower.finished(result)
     if interrupted:
@@ -92,9 +93,9 @@ def _both(first: Report, second: Report) -> Report:
 async def _make_all(job: RunJob, bench: Bench, books: Books, make: Callable[[Make], Make]) -> None:
     """Everything up to the manifest: look what is there, make the rest, set duplicates aside."""
     books.tell("looking at what is already made")
-    await bench.pool.run(_keep_inputs, job, bench)
-    for made in (await find_existing(bench, books.distinct())).values():
-        books.ended(made)
+    await _keep_inputs(job, bench)
+    async for made in find_existing(bench, books.distinct()):
+        books.found(made)
     waiting = books.waiting()
     if waiting:
         await _probe(job.lanes)
@@ -126,15 +127,19 @@ async def _probe(lanes: Sequence[Lane]) -> None:
         raise BackendUnavailable("No lane answers. " + " ".join(lane.fault for lane in lanes))
 
 
-def _keep_inputs(job: RunJob, bench: Bench) -> None:
+async def _keep_inputs(job: RunJob, bench: Bench) -> None:
     """Keep the sheet and the reference images with the run: what was dropped in may change or vanish later."""
-    bench.store.put(input_key(bench.campaign, bench.run_id, job.plan.sheet.file_name), job.sheet_data)
-    for sha256, data in job.references.items():
-        suffix = PurePosixPath(job.plan.references[sha256]).suffix.lstrip(".").lower() or "bin"
-        try:
-            bench.store.put(reference_key(bench.campaign, sha256, suffix), data, PutOptions(if_absent=True))
-        except ObjectExists:
-            continue
+    sheet = input_key(bench.campaign, bench.run_id, job.plan.sheet.file_name)
+    await bench.pool.run(bench.store.put, sheet, job.sheet_data)
+    async for _ in bench.pool.map(lambda sha256: _keep_reference(sha256, job, bench), job.references):
+        continue
+
+
+def _keep_reference(sha256: str, job: RunJob, bench: Bench) -> None:
+    suffix = PurePosixPath(job.plan.references[sha256]).suffix.lstrip(".").lower() or "bin"
+    with contextlib.suppress(ObjectExists):
+        key = reference_key(bench.campaign, sha256, suffix)
+        bench.store.put(key, job.references[sha256], PutOptions(if_absent=True))
 
 
 def _record(job: RunJob, bench: Bench, started: datetime, *, interrupted: bool) -> RunRecord:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -34,7 +35,8 @@ class RunResult:
 
 async def write_run(bench: Bench, record: RunRecord, outcomes: tuple[Outcome, ...]) -> RunResult:
     """Write everything about a run that has ended. Raises StoreError; without `run.json` nobody trusts the rest."""
-    cost = sum(outcome.asset.cost_usd for outcome in outcomes if outcome.asset and outcome.status != "reused")
+    made = {outcome.asset.original: outcome.asset for outcome in outcomes if outcome.asset}
+    cost = sum(asset.cost_usd for asset in made.values() if asset.run_id == bench.run_id)
     record = record.model_copy(update={"counts": counts(outcomes), "cost_usd": round(cost, 6)})
     return await bench.pool.run(_write, bench, record, outcomes)
 
@@ -51,30 +53,44 @@ def _write(bench: Bench, record: RunRecord, outcomes: tuple[Outcome, ...]) -> Ru
             file.writelines(manifest_lines(outcomes))
         store.put(key(lines.name), lines)
         store.put(key("manifest.csv"), manifest_csv(outcomes, store.uri_of))
-        for page in write_contact_sheet(record, outcomes, lambda outcome: _thumbnail(store, outcome), Path(folder)):
+        for page in write_contact_sheet(record, outcomes, _thumbnails(bench, outcomes), Path(folder)):
             store.put(key(page.name), page)
-    picture = _montage(store, outcomes)
+    picture = _montage(bench, outcomes)
     if picture:
         store.put(key(MONTAGE), picture)
     store.put(key("run.json"), run_json(record))
     return RunResult(record, outcomes, picture)
 
 
-def _montage(store: Store, outcomes: Sequence[Outcome]) -> bytes:
+def _montage(bench: Bench, outcomes: Sequence[Outcome]) -> bytes:
     """A few of the pictures, spread over the whole sheet; empty where there is none."""
     shown = [outcome for outcome in outcomes if outcome.asset and outcome.status != "duplicate"]
     step = max(len(shown) / MONTAGE_PICTURES, 1)
     chosen = [shown[int(place * step)] for place in range(min(len(shown), MONTAGE_PICTURES))]
-    thumbnails: Iterator[bytes] = (data for outcome in chosen if (data := _thumbnail(store, outcome)))
+    thumbnail = _thumbnails(bench, chosen)
+    thumbnails: Iterator[bytes] = (data for outcome in chosen if (data := thumbnail(outcome)))
     first = next(thumbnails, None)
     return montage(chain([first], thumbnails)) if first else b""
 
 
-def _thumbnail(store: Store, outcome: Outcome) -> bytes | None:
-    """The 256 px thumbnail, or None where it cannot be had: the sheet then shows a tile without picture."""
-    if outcome.asset is None or THUMBNAIL_PX not in outcome.asset.thumbnails:
-        return None
+def _thumbnails(bench: Bench, outcomes: Sequence[Outcome]) -> Callable[[Outcome], bytes | None]:
+    """The 256 px thumbnail of an outcome, or None where there is none: the sheet then shows a tile without picture."""
+    keys = (key for outcome in outcomes if (key := _thumbnail_key(outcome)))
+    read = bench.pool.read_ahead(partial(_read, bench.store), keys)
+
+    def thumbnail(outcome: Outcome) -> bytes | None:
+        key = _thumbnail_key(outcome)
+        return read(key) if key else None
+
+    return thumbnail
+
+
+def _thumbnail_key(outcome: Outcome) -> str:
+    return outcome.asset.thumbnails.get(THUMBNAIL_PX, "") if outcome.asset else ""
+
+
+def _read(store: Store, key: str) -> bytes | None:
     try:
-        return store.get(outcome.asset.thumbnails[THUMBNAIL_PX]).data
+        return store.get(key).data
     except ObjectMissing:
         return None
