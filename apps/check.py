@@ -6,8 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from assetline.bootstrap.planning import Planning, lane_kinds, limits_of, open_store, plan_sheet
-from assetline.errors import SheetError
+from apps.words import many
+from assetline.bootstrap.planning import FPO, Planning, lane_kinds, limits_of, open_store, plan_sheet
+from assetline.errors import SheetError, StoreError
 from assetline.plan import Quote, quote
 from assetline.records import RunOptions
 from assetline.settings import Settings, load_settings
@@ -34,8 +35,8 @@ def print_problems(planning: Planning) -> None:
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}")
     warnings = len(plan.problems) - len(plan.errors)
-    rows, pictures = _many(len(plan.sheet.rows), "row"), _many(len(plan.requests), "picture")
-    found = f"{_many(len(plan.errors), 'error')}, {_many(warnings, 'warning')}"
+    rows, pictures = many(len(plan.sheet.rows), "row"), many(len(plan.requests), "picture")
+    found = f"{many(len(plan.errors), 'error')}, {many(warnings, 'warning')}"
     print(f"{planning.source.name}: {rows}, {pictures}, {found}.")
 
 
@@ -45,12 +46,28 @@ def plan_run(sheet: str, options: RunOptions, *, as_json: bool) -> int:
     planning = plan_sheet(sheet, options, settings)
     if not planning.plan.ok:
         raise SheetError(planning.plan.problems)
+    say_beforehand(sheet, planning, options, settings)
     offer = make_quote(planning, options, settings)
     if as_json:
         print(json.dumps(offer.model_dump(mode="json"), ensure_ascii=False))
     else:
         _print_quote(offer, options.store or settings.store)
     return 0
+
+
+def say_beforehand(sheet: str, planning: Planning, options: RunOptions, settings: Settings) -> None:
+    """On stderr, what a person should know before a run: rows left out, warnings, that placeholders will be drawn."""
+    plan = planning.plan
+    for problem in plan.errors:
+        print(f"left out: {problem}", file=sys.stderr)
+    if warnings := len(plan.problems) - len(plan.errors):
+        print(f"{many(warnings, 'warning')}: assetline check {sheet} says them.", file=sys.stderr)
+    if planning.lanes == (FPO,) and not options.lanes and not settings.comfyui:
+        print(
+            "No lane is set, so the FPO lane draws placeholders. "
+            "--lane http://gpu1:8188 (or ASSETLINE_COMFYUI) makes real pictures.",
+            file=sys.stderr,
+        )
 
 
 def make_quote(planning: Planning, options: RunOptions, settings: Settings) -> Quote:
@@ -62,10 +79,10 @@ def make_quote(planning: Planning, options: RunOptions, settings: Settings) -> Q
 
 
 def _print_quote(offer: Quote, store: str) -> None:
-    print(f"Campaign {offer.campaign}: {_many(offer.rows, 'row')}, {_many(offer.requests, 'picture')}.")
+    print(f"Campaign {offer.campaign}: {many(offer.rows, 'row')}, {many(offer.requests, 'picture')}.")
     print(f"  already in {store}: {offer.reused:,}; to make: {offer.to_make:,}")
     for lane in offer.lanes:
-        print(f"  {lane.lane}: {_many(lane.requests, 'picture')}, about {lane.minutes:g} min (a first guess)")
+        print(f"  {lane.lane}: {many(lane.requests, 'picture')}, about {lane.minutes:g} min (a first guess)")
     cost = offer.cost_usd
     print(f"  cost: {cost.low:.2f} to {cost.high:.2f} USD")
     if offer.dearest_rows:
@@ -76,20 +93,18 @@ def _write_checked_copy(sheet: str, planning: Planning, settings: Settings) -> N
     """The producer's own file with status, problem and fix beside each row; where it cannot be written, say so."""
     source = planning.source
     name, data = write_checked(source.name, source.data, planning.plan.problems, limits_of(settings))
-    if sheet.startswith("s3://"):
-        bucket, _, key = sheet.removeprefix("s3://").partition("/")
-        open_store(f"s3://{bucket}", settings).put(f"{key.rpartition('/')[0]}/{name}".lstrip("/"), data)
-        print(f"Checked copy: s3://{bucket}/{key.rpartition('/')[0]}/{name}", file=sys.stderr)
-        return
-    path = Path(sheet).with_name(name)
+    place = f"{sheet.rpartition('/')[0]}/{name}" if sheet.startswith("s3://") else str(Path(sheet).with_name(name))
     try:
-        path.write_bytes(data)
-    except OSError as error:
-        print(
-            f"No checked copy: {path} cannot be written ({error.strerror}). --no-write leaves it out.", file=sys.stderr
-        )
+        if sheet.startswith("s3://"):
+            bucket, _, key = place.removeprefix("s3://").partition("/")
+            open_store(f"s3://{bucket}", settings).put(key, data)
+        else:
+            Path(place).write_bytes(data)
+    except (OSError, StoreError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        print(f"No checked copy: {place} cannot be written ({reason}). --no-write leaves it out.", file=sys.stderr)
     else:
-        print(f"Checked copy: {path}", file=sys.stderr)
+        print(f"Checked copy: {place}", file=sys.stderr)
 
 
 def _as_json(planning: Planning) -> dict[str, object]:
@@ -100,7 +115,3 @@ def _as_json(planning: Planning) -> dict[str, object]:
         "requests": len(plan.requests),
         "problems": [problem.model_dump(mode="json") for problem in plan.problems],
     }
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+from pydantic import ValidationError
 
 from assetline import __version__
-from assetline.errors import AssetlineError, SheetError
+from assetline.errors import AssetlineError, OptionError, SheetError
 from assetline.records import RunOptions
 
 EXIT_CODES = (
@@ -24,11 +25,15 @@ INTERRUPTED = 130
 app = App(
     name="assetline",
     version=__version__,
-    help="A campaign spreadsheet goes in; reviewed, traceable image assets come out.",
+    help="A campaign spreadsheet goes in; reviewed, traceable image assets come out.\n\n"
+    "Example: assetline run campaigns/spring-launch.csv",
     help_epilogue=EXIT_CODES,
     default_parameter=Parameter(show_default=False),
 )
-workflows = App(name="workflows", help="ComfyUI workflows: what can be run, and what each one takes.")
+workflows = App(
+    name="workflows",
+    help="ComfyUI workflows: what can be run, and what each one takes.\n\nExample: assetline workflows list",
+)
 app.command(workflows)
 
 Flag = Parameter(negative="")
@@ -41,11 +46,16 @@ Lanes = Annotated[
 ]
 StoreUri = Annotated[str, Parameter(name="--store", help="A folder or s3://bucket/prefix. Default: ASSETLINE_STORE.")]
 Campaign = Annotated[str, Parameter(name="--campaign", help="The campaign's name. Default: the sheet's file name.")]
+OfCampaign = Annotated[str, Parameter(name="--campaign", help="Only this campaign's runs. Default: all.")]
+OnlyValid = Annotated[
+    bool, Parameter(name="--only-valid", negative="", help="The rows without errors, though others have some.")
+]
 
 
 @app.command
 def check(
     sheet: str,
+    /,
     *,
     lane: Lanes = (),
     campaign: Campaign = "",
@@ -67,12 +77,20 @@ def check(
     """
     from apps.check import check_sheet
 
-    return check_sheet(sheet, RunOptions(lanes=lane, campaign=campaign), write=not no_write, as_json=json)
+    return check_sheet(sheet, _options(lanes=lane, campaign=campaign), write=not no_write, as_json=json)
 
 
 @app.command
 def plan(
-    sheet: str, *, lane: Lanes = (), store: StoreUri = "", rows: str = "", campaign: Campaign = "", json: Json = False
+    sheet: str,
+    /,
+    *,
+    lane: Lanes = (),
+    store: StoreUri = "",
+    rows: str = "",
+    only_valid: OnlyValid = False,
+    campaign: Campaign = "",
+    json: Json = False,
 ) -> int:
     """Check a sheet and say what a run would make, on which lanes, how long and for how much. Costs nothing.
 
@@ -87,18 +105,19 @@ def plan(
     """
     from apps.check import plan_run
 
-    options = RunOptions(lanes=lane, store=store, rows=_ids(rows), campaign=campaign)
+    options = _options(lanes=lane, store=store, rows=_ids(rows), only_valid=only_valid, campaign=campaign)
     return plan_run(sheet, options, as_json=json)
 
 
 @app.command
 def run(
     sheet: str,
+    /,
     *,
     lane: Lanes = (),
     store: StoreUri = "",
     rows: str = "",
-    only_valid: Annotated[bool, Flag] = False,
+    only_valid: OnlyValid = False,
     max_cost: float = 0.0,
     yes: Annotated[bool, Flag] = False,
     direct: Annotated[bool, Flag] = False,
@@ -117,8 +136,6 @@ def run(
         A CSV, TSV or XLSX file, or s3://bucket/key.
     rows
         Ids with commas: only these rows.
-    only_valid
-        Run the rows without errors, though others have some.
     max_cost
         USD that this run may spend. Nothing in this version costs money.
     yes
@@ -129,14 +146,14 @@ def run(
     from apps.run import run_sheet
 
     del yes  # nothing in this version costs money, so there is nothing to ask
-    options = RunOptions(
+    options = _options(
         lanes=lane, store=store, rows=_ids(rows), only_valid=only_valid, max_cost=max_cost, campaign=campaign
     )
     return run_sheet(sheet, options, direct=direct, as_json=json)
 
 
 @app.command
-def runs(*, campaign: Campaign = "", store: StoreUri = "", json: Json = False) -> int:
+def runs(*, campaign: OfCampaign = "", store: StoreUri = "", json: Json = False) -> int:
     """List the runs in the store, newest first.
 
     Example: assetline runs --campaign spring-launch
@@ -149,9 +166,10 @@ def runs(*, campaign: Campaign = "", store: StoreUri = "", json: Json = False) -
 @app.command
 def status(
     run: str = "",
+    /,
     *,
     by: Literal["lane", "row", "size", "workflow"] = "lane",
-    campaign: Campaign = "",
+    campaign: OfCampaign = "",
     store: StoreUri = "",
     json: Json = False,
 ) -> int:
@@ -185,7 +203,7 @@ def list_workflows(*, json: Json = False) -> int:
 
 
 @workflows.command
-def inspect(file: str, *, json: Json = False) -> int:
+def inspect(file: str, /, *, json: Json = False) -> int:
     """Explain one workflow: each parameter with its range, default and the nodes that it sets.
 
     Example: assetline workflows inspect sdxl-lora
@@ -208,7 +226,16 @@ def doctor(*, lane: Lanes = (), store: StoreUri = "", json: Json = False) -> int
     """
     from apps.doctor import examine
 
-    return examine(RunOptions(lanes=lane, store=store), as_json=json)
+    return examine(_options(lanes=lane, store=store), as_json=json)
+
+
+def _options(**chosen: Any) -> RunOptions:
+    """The options of a run. Raises OptionError that names each one that cannot be."""
+    try:
+        return RunOptions(**chosen)
+    except ValidationError as error:
+        faults = [f"--{str(fault['loc'][0]).replace('_', '-')}: {fault['msg']}." for fault in error.errors()]
+        raise OptionError(" ".join(faults)) from error
 
 
 def _ids(text: str) -> tuple[str, ...]:

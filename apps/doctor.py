@@ -66,7 +66,8 @@ def _findings(options: RunOptions) -> Iterator[Finding]:
         return
     yield from _files(settings)
     yield _store(options.store or settings.store, settings)
-    yield _disk(Path(options.store or settings.store))
+    if not (uri := options.store or settings.store).startswith("s3://"):
+        yield _disk(Path(uri.removeprefix("file://")).expanduser())
     yield from _lanes(options, settings)
     yield _replicate(settings)
     yield _chromium()

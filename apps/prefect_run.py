@@ -9,15 +9,19 @@ import asyncio
 import logging
 
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import TerminationSignal
 from prefect.logging.configuration import setup_logging
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 
 from apps.terminal import Terminal
+from assetline.errors import AssetlineError
 from assetline.records import RunOptions
 from flows.campaign import run_campaign
 
 DRAIN_LIMIT_S = 30.0  # a busy server took up to 29 s to take the last events (measured, Prefect 3.8.8)
-EXPECTED = "Still processing items"  # said while the last events are sent, which is what we wait for
+# What Prefect's console would say again, or for nothing: that the last events are still being sent (which is what we
+# wait for), and how each run ended, which the summary and the exit tell. Its UI has them all the same.
+TOLD_ELSEWHERE = ("Still processing items", "Finished in state", "Task run failed with state", "Crash detected!")
 
 
 def run_flow(terminal: Terminal, sheet: str, options: RunOptions) -> None:
@@ -26,6 +30,8 @@ def run_flow(terminal: Terminal, sheet: str, options: RunOptions) -> None:
     _share_console(terminal)
     try:
         asyncio.run(_run(terminal, sheet, options))
+    except TerminationSignal as signal:  # how Prefect's flow engine passes SIGTERM on
+        raise KeyboardInterrupt from signal
     finally:
         EventsWorker.drain_all(timeout=DRAIN_LIMIT_S, at_exit=False)
         APILogWorker.drain_all(timeout=DRAIN_LIMIT_S, at_exit=False)
@@ -33,6 +39,8 @@ def run_flow(terminal: Terminal, sheet: str, options: RunOptions) -> None:
 
 async def _run(terminal: Terminal, sheet: str, options: RunOptions) -> None:
     state = await run_campaign(sheet, options, return_state=True)
+    if terminal.result is None and state.is_cancelled():
+        raise KeyboardInterrupt  # stopped before there was anything to write down
     if terminal.result is None:
         await state.aresult()
 
@@ -44,4 +52,10 @@ def _share_console(terminal: Terminal) -> None:
         if isinstance(handler, PrefectConsoleHandler):
             handler.console = terminal.console
             handler.setLevel(logging.WARNING)
-            handler.addFilter(lambda record: EXPECTED not in record.getMessage())
+            handler.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a person needs the line: neither told elsewhere nor the trace of an error that `main` says in words."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, AssetlineError) and not record.getMessage().startswith(TOLD_ELSEWHERE)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from apps.check import say_beforehand
 from apps.prefect_api import prefect_api
 from apps.terminal import Terminal, summary
-from assetline.bootstrap.planning import FPO, Planning, plan_sheet
+from assetline.bootstrap.planning import Planning, plan_sheet
 from assetline.bootstrap.running import open_job
 from assetline.errors import SheetError
 from assetline.pipeline import Progress, RunResult, run_campaign, watcher
@@ -18,6 +22,7 @@ from assetline.settings import Settings, load_settings
 
 SOME_FAILED = 4
 INTERRUPTED = 130
+TOLD = ("campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd")  # `run --json`, as promised
 
 
 def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool) -> int:
@@ -26,8 +31,8 @@ def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool) -
     planning = plan_sheet(sheet, options, settings)
     if not planning.plan.ok:
         raise SheetError(planning.plan.problems)
-    _say_default_lane(planning, options, settings)
-    with Terminal() as terminal:
+    say_beforehand(sheet, planning, options, settings)
+    with Terminal() as terminal, _terminated_as_interrupted():
         token = watcher.set(terminal)
         try:
             if direct:
@@ -43,6 +48,16 @@ def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool) -
     if terminal.result is None:
         raise RuntimeError("the run ended without a result")
     return _report(terminal.result, as_json=as_json)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM (docker stop, systemd) ends a run as Ctrl-C does: workers are told, the manifest is written."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _run_direct(planning: Planning, options: RunOptions, settings: Settings) -> None:
@@ -62,23 +77,12 @@ def _run_with_prefect(terminal: Terminal, sheet: str, options: RunOptions) -> No
         run_flow(terminal, sheet, options)
 
 
-def _say_default_lane(planning: Planning, options: RunOptions, settings: Settings) -> None:
-    if planning.lanes == (FPO,) and not options.lanes and not settings.comfyui:
-        print(
-            "No lane is set, so the FPO lane draws placeholders. "
-            "--lane http://gpu1:8188 (or ASSETLINE_COMFYUI) makes real pictures.",
-            file=sys.stderr,
-        )
-
-
 def _report(result: RunResult, *, as_json: bool) -> int:
     print(summary(result), file=sys.stderr)
     record = result.record
     if as_json:
-        facts = record.model_dump(
-            mode="json", include={"campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd"}
-        )
-        print(json.dumps(facts, ensure_ascii=False))
+        facts = record.model_dump(mode="json")
+        print(json.dumps({name: facts[name] for name in TOLD}, ensure_ascii=False))
     if record.interrupted:
         return INTERRUPTED
     return SOME_FAILED if record.counts.failed else 0

@@ -10,25 +10,28 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from apps.terminal import readable
+from apps.words import many, readable
 from assetline.bootstrap.planning import open_store
 from assetline.errors import OptionError
 from assetline.manifest import read_manifest
+from assetline.plan import campaign_slug
 from assetline.records import Outcome
 from assetline.settings import load_settings
 from assetline.store import Store
 from assetline.store.runs import StoredRun, find_runs
 
 TROUBLES_SHOWN = 20
+RUNS_NAMED = 5
 
 
 def list_runs(campaign: str, store_uri: str, *, as_json: bool) -> int:
     """Print the runs, newest first."""
-    found = find_runs(_open(store_uri), campaign)
+    store, campaign = _open(store_uri), campaign and campaign_slug(campaign)
+    found = find_runs(store, campaign)
     if as_json:
         print(json.dumps([_run_facts(run) for run in found], ensure_ascii=False))
     elif not found:
-        print("There are no runs yet. assetline run SHEET makes the first.", file=sys.stderr)
+        print(_none_in(store, campaign), file=sys.stderr)
     else:
         _print_table(("run", "campaign", "started", "pictures", "state"), [_run_line(run) for run in found])
     return 0
@@ -37,13 +40,13 @@ def list_runs(campaign: str, store_uri: str, *, as_json: bool) -> int:
 def show_run(run: str, by: str, campaign: str, store_uri: str, *, as_json: bool) -> int:
     """Print one run: its counts, a table by lane, row, size or workflow, what failed, where the contact sheet is."""
     store = _open(store_uri)
-    stored = _choose(find_runs(store, campaign), run)
+    stored = _choose(store, campaign and campaign_slug(campaign), run)
     if stored.record is None:
         return _say_unfinished(stored, as_json=as_json)
     outcomes = read_manifest(store.get(f"{stored.prefix}manifest.jsonl").data)
     table = tally(outcomes, by)
     if as_json:
-        facts = stored.record.model_dump(mode="json") | {"by": by, "table": table.reset_index().to_dict("records")}
+        facts = _run_facts(stored) | {"by": by, "table": table.reset_index().to_dict("records")}
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     counts = ", ".join(f"{n:,} {status}" for status, n in stored.record.counts.model_dump().items() if n)
@@ -86,12 +89,23 @@ def _open(store_uri: str) -> Store:
     return open_store(store_uri or settings.store, settings)
 
 
-def _choose(found: Sequence[StoredRun], run: str) -> StoredRun:
+def _choose(store: Store, campaign: str, run: str) -> StoredRun:
+    """The newest run, or the one whose id begins with `run`. Raises OptionError where that is none, or several."""
+    found = find_runs(store, campaign)
+    if not found:
+        raise OptionError(_none_in(store, campaign))
     chosen = [one for one in found if one.run_id.startswith(run)]
-    if not chosen:
-        known = ", ".join(one.run_id for one in found[:5]) or "there are none"
-        raise OptionError(f'No run begins with "{run}". Newest runs: {known}. assetline runs lists them all.')
-    return chosen[0]
+    if chosen and (len(chosen) == 1 or not run):
+        return chosen[0]
+    known = ", ".join(one.run_id for one in (chosen or found)[:RUNS_NAMED])
+    if chosen:
+        raise OptionError(f'{many(len(chosen), "run")} begin with "{run}"; say more of it. The newest: {known}.')
+    raise OptionError(f'No run begins with "{run}". The newest: {known}. assetline runs lists them all.')
+
+
+def _none_in(store: Store, campaign: str) -> str:
+    of_campaign = f' of campaign "{campaign}"' if campaign else ""
+    return f"There are no runs{of_campaign} in {store.uri} yet. assetline run SHEET makes the first."
 
 
 def _say_unfinished(stored: StoredRun, *, as_json: bool) -> int:
@@ -126,4 +140,7 @@ def _print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     table = Table(*header, box=None, pad_edge=False, header_style="bold")
     for line in lines:
         table.add_row(*line)
-    Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160).print(table)
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+    with console.capture() as captured:  # a closed pipe is then for `main` alone, as with all other output
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))

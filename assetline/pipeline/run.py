@@ -93,12 +93,13 @@ def _both(first: Report, second: Report) -> Report:
 async def _make_all(job: RunJob, bench: Bench, books: Books, make: Callable[[Make], Make]) -> None:
     """Everything up to the manifest: look what is there, make the rest, set duplicates aside."""
     books.tell("looking at what is already made")
-    await _keep_inputs(job, bench)
     async for made in find_existing(bench, books.distinct()):
         books.found(made)
     waiting = books.waiting()
     if waiting:
-        await _probe(job.lanes)
+        await _probe(job.lanes)  # before anything of this run is written: without a lane there is no run
+    await _keep_inputs(job, bench)
+    if waiting:
         books.tell("making pictures")
         dispatcher = Dispatcher(job.lanes, job.dispatch)
         await dispatcher.run(waiting, make(lambda ticket: make_asset(ticket, bench)), books.ended)
