@@ -4,7 +4,9 @@ Wraps `assetline.pipeline.run_campaign`; the asset step runs as one task run per
 README (a store, lanes) in the environment. Locally: `assetline run campaigns/spring-launch.csv`.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` in a flow: a deployment loads this file by its path, where Prefect cannot
+# look the names of parameter types up (seen with Prefect 3.8.8: "Run_CampaignModel is not fully defined").
+import asyncio
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas import State
@@ -12,11 +14,13 @@ from prefect.runtime import flow_run
 
 from assetline.bootstrap.planning import campaign_of, plan_sheet
 from assetline.bootstrap.running import open_job
+from assetline.errors import AssetlineError
 from assetline.pipeline import run_campaign as run_pipeline
 from assetline.records import RunOptions
 from assetline.settings import load_settings
 from tasks.asset import as_task
-from tasks.reports import describe, final_state, progress_artifact, publish_summary
+from tasks.reports import describe, final_state, followed, publish_problems, publish_summary, refused, stopped
+from tasks.run_log import core_log
 
 
 def _name() -> str:
@@ -27,19 +31,31 @@ def _name() -> str:
 
 @flow(name="run-campaign", flow_run_name=_name)
 async def run_campaign(sheet: str, options: RunOptions = RunOptions()) -> State[None]:  # noqa: B008  (frozen)
-    """Read the sheet (a path or s3://bucket/key), make what is missing, set duplicates aside, write the contact sheet.
+    """Read the sheet, make what is missing, set duplicates aside, write the contact sheet.
 
-    Ends Completed, CompletedWithFailures, or Failed where the sheet has errors or no request gave a picture.
+    Ends Completed, CompletedWithFailures, Failed where the sheet has errors or no request gave a picture, or Cancelled.
+
+    Args:
+        sheet: The campaign's spreadsheet, CSV, TSV or XLSX: a path on the machine that runs this, or s3://bucket/key.
+        options: What to make and where. Empty fields take the settings of the machine that runs this.
+
     """
-    settings = load_settings()
-    planning = plan_sheet(sheet, options, settings)
+    with core_log():
+        try:
+            settings = load_settings()
+            planning = plan_sheet(sheet, options, settings)
+            await publish_problems(planning.plan.problems)
 
-    async with (
-        open_job(planning, options, settings, flow_run=str(flow_run.id or "")) as job,
-        progress_artifact(len(job.plan.requests)) as report,
-    ):
-        result = await run_pipeline(job, as_task, report)
+            async with (
+                open_job(planning, options, settings, flow_run=str(flow_run.id or "")) as job,
+                followed(job) as report,
+            ):
+                result = await run_pipeline(job, as_task, report)
+        except AssetlineError as error:
+            return refused(error)
+        except asyncio.CancelledError:
+            return stopped()
 
-    await publish_summary(result)
-    get_run_logger().info("%s. Contact sheet: %s", describe(result), result.record.contact_sheet)
-    return final_state(result)
+        await publish_summary(result)
+        get_run_logger().info("%s. Contact sheet: %s", describe(result), result.record.contact_sheet)
+        return final_state(result)

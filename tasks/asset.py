@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
@@ -13,18 +15,22 @@ from assetline.records import Made
 
 
 def as_task(step: Make) -> Make:
-    """Wrap the asset step, so that each asset is one task run.
+    """Wrap the asset step, so that each asset is one task run: 3 to 6 ms of CPU here (measured, Prefect 3.8.8).
 
     The parameters are labels alone: clients and bytes stay in the closure, since Prefect keeps parameters. The
     result stays in this process, no state of it is stored; what the store holds is the memory. Awaited, never
-    submitted: a submitted async task costs 123 ms of CPU (measured, Prefect 3.8.8).
+    submitted: a submitted async task costs 123 ms of CPU. No tags: Prefect opens a client for each new set of them.
+    Raises what the step raises, CancelledError too.
     """
     tickets: dict[str, Ticket] = {}
     ended: dict[str, Made] = {}
 
     @task(name="asset", task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
     async def asset(label: str, request_key: str) -> State[None]:  # noqa: ARG001  (the label names the task run)
-        made = ended[request_key] = await step(tickets.pop(request_key))
+        try:
+            made = ended[request_key] = await step(tickets.pop(request_key))
+        except asyncio.CancelledError:  # past this point Prefect would call the task run crashed
+            return Cancelled(message="The run was stopped.")
         return _state(made)
 
     async def make(ticket: Ticket) -> Made:
@@ -32,6 +38,8 @@ def as_task(step: Make) -> Make:
         tickets[key] = ticket
         state = await asset(ticket.planned.label, key, return_state=True)  # type: ignore[misc]  # Prefect's overload is sync
         if key not in ended:
+            if state.is_cancelled():
+                raise asyncio.CancelledError
             await state.aresult()  # raises what the step raised
         return ended.pop(key)
 

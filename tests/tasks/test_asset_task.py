@@ -1,0 +1,159 @@
+"""The asset step as a task run: what it leaves in Prefect, and what the dispatcher gets back from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fakes.lanes import ScriptedBackend, planned
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import State, TaskRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.events.worker import EventsWorker
+from prefect.states import Completed
+
+from assetline.dispatch import Dispatcher, Lane, Ticket
+from assetline.pipeline import Make
+from assetline.records import Asset, Made, Outcome
+from tasks.asset import as_task
+from tasks.run_log import core_log
+
+# The connections of Prefect's cached clients are closed by the collector.
+pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
+
+ORIGINAL = "campaigns/spring/assets/r0/r0_64x64_0123abcd.png"
+
+
+def asset() -> Asset:
+    return Asset(
+        original=ORIGINAL,
+        sidecar=f"{ORIGINAL}.json",
+        thumbnails={},
+        sha256="0" * 64,
+        width=64,
+        height=64,
+        format="PNG",
+        seed=1,
+        lane="gpu1",
+        job_id="1",
+        seconds=1.0,
+        cost_usd=0.0,
+    )
+
+
+def ended(ticket: Ticket, status: Any, reason: str = "") -> Made:
+    return Made(Outcome.of(ticket.planned, status, reason, asset=asset() if status == "stored" else None))
+
+
+async def scripted(ticket: Ticket) -> Made:
+    """R0 is stored, R1 fails, R2 is rejected, R3 is our own mistake."""
+    await asyncio.sleep(0)
+    match ticket.planned.row:
+        case "R0":
+            return ended(ticket, "stored")
+        case "R1":
+            return ended(ticket, "failed", "gpu1 ran out of memory.")
+        case "R2":
+            return ended(ticket, "rejected", "The picture is black.")
+    raise ZeroDivisionError("never expected")
+
+
+def in_flow(work: Callable[[], Awaitable[Any]]) -> tuple[Any, State]:
+    """Await `work` in a flow; what it gave, and the flow's last state."""
+    got: list[Any] = []
+
+    @flow
+    async def around() -> State[None]:
+        with core_log():
+            got.append(await work())
+        return Completed()
+
+    state = asyncio.run(around(return_state=True))
+    EventsWorker.drain_all(at_exit=False)
+    return got[0], state
+
+
+def task_runs(client: SyncPrefectClient, state: State, count: int) -> dict[str, TaskRun]:
+    """By name. The server writes them down a moment after the flow has ended."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    found: list[TaskRun] = []
+    for _ in range(2000):
+        found = client.read_task_runs(flow_run_filter=of_run)
+        if len(found) >= count and all(run.state and run.state.is_final() for run in found):
+            break
+    return {run.name: run for run in found}
+
+
+def said(run: TaskRun) -> tuple[str | None, str | None, str | None]:
+    assert run.state
+    return (run.state.type.value, run.state.name, run.state.message)
+
+
+def test_each_asset_is_a_task_run_with_its_label_its_end_and_why(prefect: SyncPrefectClient) -> None:
+    make: Make = as_task(scripted)
+
+    async def work() -> list[Made | BaseException]:
+        tickets = [Ticket(planned(number), number, "") for number in range(4)]
+        return await asyncio.gather(*(make(ticket) for ticket in tickets), return_exceptions=True)
+
+    made, state = in_flow(work)
+    assert ["stored", "failed", "rejected"] == [one.outcome.status for one in made[:3]]
+    assert isinstance(made[3], ZeroDivisionError)
+    runs = task_runs(prefect, state, 4)
+    assert ("COMPLETED", "Completed", ORIGINAL) == said(runs["R0-1-64x64"])
+    assert ("FAILED", "Failed", "gpu1 ran out of memory.") == said(runs["R1-1-64x64"])
+    assert ("COMPLETED", "Rejected", "The picture is black.") == said(runs["R2-1-64x64"])
+    assert ("FAILED", "Failed") == said(runs["R3-1-64x64"])[:2]
+    assert "never expected" in (said(runs["R3-1-64x64"])[2] or "")
+
+
+def test_a_mistake_of_ours_in_one_asset_is_its_outcome_and_the_others_are_made(prefect: SyncPrefectClient) -> None:
+    made: list[Made] = []
+
+    async def work() -> None:
+        lane = Lane(ScriptedBackend("gpu1"), slots=2)
+        await Dispatcher([lane]).run([planned(0), planned(3)], as_task(scripted), made.append)
+
+    in_flow(work)
+    by_row = {one.outcome.row: one.outcome for one in made}
+    assert {"R0": "stored", "R3": "failed"} == {row: outcome.status for row, outcome in by_row.items()}
+    assert "ZeroDivisionError: never expected" in by_row["R3"].reason
+
+
+def test_cancelling_reaches_the_step_and_the_caller_and_shows_as_cancelled(prefect: SyncPrefectClient) -> None:
+    heard: list[str] = []
+
+    async def work() -> str:
+        begun = asyncio.Event()
+
+        async def endless(ticket: Ticket) -> Made:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                heard.append(ticket.planned.row)
+                raise
+            raise AssertionError
+
+        under_way = asyncio.ensure_future(as_task(endless)(Ticket(planned(0), 0, "")))
+        await begun.wait()
+        under_way.cancel()
+        await asyncio.wait([under_way])
+        return "cancelled" if under_way.cancelled() else "not cancelled"
+
+    got, state = in_flow(work)
+    assert ("cancelled", ["R0"]) == (got, heard)
+    assert ("CANCELLED", "Cancelled", "The run was stopped.") == said(task_runs(prefect, state, 1)["R0-1-64x64"])
+
+
+def test_the_parameters_of_a_task_run_are_labels_alone(prefect: SyncPrefectClient) -> None:
+    async def work() -> Made:
+        return await as_task(scripted)(Ticket(planned(0), 0, ""))
+
+    _, state = in_flow(work)
+    run = task_runs(prefect, state, 1)["R0-1-64x64"]
+    assert {"label", "request_key"} == set(run.task_inputs)
+    assert [] == run.tags
