@@ -5,14 +5,14 @@ Imported only when a run uses Prefect.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from functools import partial
 
 from prefect.events.worker import EventsWorker
-from prefect.exceptions import TerminationSignal
 from prefect.logging.configuration import setup_logging
 from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 
+from apps.interruptible import run_interruptibly
 from apps.terminal import Terminal
 from assetline.errors import AssetlineError
 from assetline.records import RunOptions
@@ -29,9 +29,7 @@ def run_flow(terminal: Terminal, sheet: str, options: RunOptions) -> None:
     setup_logging()
     _share_console(terminal)
     try:
-        asyncio.run(_run(terminal, sheet, options))
-    except TerminationSignal as signal:  # how Prefect's flow engine passes SIGTERM on
-        raise KeyboardInterrupt from signal
+        run_interruptibly(partial(_run, terminal, sheet, options))
     finally:
         EventsWorker.drain_all(timeout=DRAIN_LIMIT_S, at_exit=False)
         APILogWorker.drain_all(timeout=DRAIN_LIMIT_S, at_exit=False)

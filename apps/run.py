@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 from apps.check import say_beforehand
+from apps.interruptible import run_interruptibly
 from apps.prefect_api import prefect_api
 from apps.terminal import Terminal, summary
 from assetline.bootstrap.planning import Planning, plan_sheet
@@ -32,12 +30,12 @@ def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool) -
     if not planning.plan.ok:
         raise SheetError(planning.plan.problems)
     say_beforehand(sheet, planning, options, settings)
-    with Terminal() as terminal, _terminated_as_interrupted():
+    with Terminal() as terminal:
         token = watcher.set(terminal)
         try:
             if direct:
                 terminal.log_through(logging.getLogger("assetline"))
-                asyncio.run(_run_direct(planning, options, settings))
+                run_interruptibly(partial(_run_direct, planning, options, settings))
             else:
                 _run_with_prefect(terminal, sheet, options)
         except KeyboardInterrupt:
@@ -48,16 +46,6 @@ def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool) -
     if terminal.result is None:
         raise RuntimeError("the run ended without a result")
     return _report(terminal.result, as_json=as_json)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM (docker stop, systemd) ends a run as Ctrl-C does: workers are told, the manifest is written."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 async def _run_direct(planning: Planning, options: RunOptions, settings: Settings) -> None:

@@ -156,18 +156,16 @@ class PlannedRequest(Record):
 
 
 class RunOptions(Record):
-    """What a person chooses for one run; also the flow's parameter, so Prefect draws a form from it.
+    """What a person chooses for one run; also the flow's parameter, so Prefect draws a form from it."""
 
-    `lanes`: `fpo`, or ComfyUI URLs (settings where empty). `rows`: ids to make, all where empty. `only_valid`
-    makes the rows without errors. `max_cost`: USD that the run may spend.
-    """
-
-    lanes: tuple[str, ...] = ()
-    store: str = ""
-    rows: tuple[str, ...] = ()
-    only_valid: bool = False
-    max_cost: float = Field(default=0.0, ge=0)
-    campaign: str = Field(default="", max_length=80)
+    lanes: tuple[str, ...] = Field(
+        default=(), description="fpo, or ComfyUI URLs such as http://gpu1:8188. Empty: ASSETLINE_COMFYUI, else fpo."
+    )
+    store: str = Field(default="", description="A folder, or s3://bucket/prefix. Empty: ASSETLINE_STORE.")
+    rows: tuple[str, ...] = Field(default=(), description="Ids of the rows to make. Empty: all.")
+    only_valid: bool = Field(default=False, description="Make the rows without errors, though others have some.")
+    max_cost: float = Field(default=0.0, ge=0, description="USD that the run may spend.")
+    campaign: str = Field(default="", max_length=80, description="The campaign's name. Empty: the sheet's file name.")
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ Wraps `assetline.pipeline.run_campaign`; the asset step runs as one task run per
 README (a store, lanes) in the environment. Locally: `assetline run campaigns/spring-launch.csv`.
 """
 
-# No `from __future__ import annotations` in a flow: a deployment loads this file by its path, where Prefect cannot
-# look the names of parameter types up (seen with Prefect 3.8.8: "Run_CampaignModel is not fully defined").
+# No `from __future__ import annotations` in a flow with a model as parameter: `serve` sends the function to its process
+# by value, where Prefect cannot look up a type by its name (3.8.8: "Run_CampaignModel is not fully defined").
 import asyncio
 
 from prefect import flow, get_run_logger

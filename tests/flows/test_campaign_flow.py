@@ -59,10 +59,10 @@ def task_run_names(client: SyncPrefectClient, run: FlowRun, count: int) -> dict[
     """Names and states of the task runs. The server writes them down a moment after the flow has ended."""
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
     for _ in range(2000):
-        found = {one.name: one.state_name or "" for one in client.read_task_runs(flow_run_filter=of_run)}
-        if len(found) >= count and not {"Pending", "Running"} & set(found.values()):
-            return found
-    return found
+        found = client.read_task_runs(flow_run_filter=of_run)
+        if len(found) >= count and all(one.state and one.state.is_final() for one in found):
+            break
+    return {one.name: one.state_name or "" for one in found}
 
 
 def test_a_run_is_named_after_its_campaign_and_each_asset_is_a_task_run(prefect: SyncPrefectClient) -> None:

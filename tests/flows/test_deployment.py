@@ -15,8 +15,10 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from assetline.records import RunOptions
 from assetline.store.folder import FolderStore
 from assetline.store.runs import find_runs
+from flows.campaign import run_campaign
 
 # The connections of Prefect's cached clients are closed by the collector.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
@@ -109,6 +111,11 @@ def test_its_form_says_what_the_parameters_are(nightly: DeploymentResponse) -> N
     assert {"lanes", "store", "rows", "only_valid", "max_cost", "campaign"} == set(
         schema["definitions"]["RunOptions"]["properties"]
     )
+
+
+def test_a_served_flow_knows_its_parameter_types() -> None:
+    """`serve` pickles the flow by value; annotations that are mere names end in "Run_CampaignModel is not fully defined"."""
+    assert (str, RunOptions) == (run_campaign.fn.__annotations__["sheet"], run_campaign.fn.__annotations__["options"])
 
 
 def test_a_worker_runs_it_with_other_parameters(
