@@ -204,7 +204,7 @@ def list_workflows(*, json: Json = False) -> int:
 
 @workflows.command
 def inspect(file: str, /, *, json: Json = False) -> int:
-    """Explain one workflow: each parameter with its range, default and the nodes that it sets.
+    """Explain one workflow: its parameters with range, default and nodes, the model files it needs, its version.
 
     Example: assetline workflows inspect sdxl-lora
 
@@ -216,6 +216,36 @@ def inspect(file: str, /, *, json: Json = False) -> int:
     from apps.workflows import inspect_workflow
 
     return inspect_workflow(file, as_json=json)
+
+
+@workflows.command(name="import")
+def import_workflow(
+    file: str,
+    /,
+    *,
+    name: str = "",
+    lane: str = "",
+    yes: Annotated[bool, Flag] = False,
+    json: Json = False,
+) -> int:
+    """Adopt a workflow that was exported from ComfyUI: find its parameters, show them, ask, write its contract.
+
+    Example: assetline workflows import ~/Downloads/hero_api.json --name hero
+
+    Parameters
+    ----------
+    file
+        The file of ComfyUI's Workflow > Export (API).
+    name
+        What sheets shall call it. Default: made from the file's name.
+    lane
+        A ComfyUI URL: its own ranges and choices are taken, and what it lacks is told.
+    yes
+        Do not ask; also replaces the workflow that is there under this name.
+    """
+    from apps.workflow_import import import_workflow as adopt
+
+    return adopt(file, name=name, lane=lane, yes=yes, as_json=json)
 
 
 @app.command

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assetline.errors import OptionError
 from assetline.settings import load_settings
-from assetline.workflow import Workflow, describe, load_workflow, load_workflows
+from assetline.workflow import Workflow, describe, load_workflow, load_workflows, needed_files
 
 
 def print_workflows(*, as_json: bool) -> int:
@@ -28,11 +28,21 @@ def inspect_workflow(file: str, *, as_json: bool) -> int:
     workflow = _find(file)
     lines = describe(workflow)
     if as_json:
-        print(json.dumps(_facts(workflow) | {"parameters": [line.model_dump(mode="json") for line in lines]}))
+        parameters = [line.model_dump(mode="json") for line in lines]
+        files = [file.model_dump(mode="json") for file in needed_files(workflow)]
+        print(
+            json.dumps(
+                _facts(workflow) | {"output": workflow.contract.output, "parameters": parameters, "model_files": files}
+            )
+        )
         return 0
     contract = workflow.contract
     print(f"{workflow.name}: {contract.description}")
     print(f"  native size {contract.native[0]}x{contract.native[1]}, version {workflow.sha256[:12]}")
+    print(f"  a sheet may pin this version: {workflow.name}@{workflow.sha256[:8]}")
+    print(f"  the picture is saved by node {contract.output} ({workflow.graph[contract.output]['class_type']})")
+    for needed in needed_files(workflow):
+        print(f"  needs {needed}" if needed.folder else f"  needs {needed} (node {needed.node}, {needed.input})")
     for line in lines:
         default = "required" if line.default is None else f"default {line.default}"
         print(f"  {line.name:<20} {line.range}; {default}; sets {', '.join(line.targets)}")

@@ -23,6 +23,11 @@ CODES: dict[str, Code] = {
     ),
     "lane-missing": Code("error", "This run has no lane for the row's backend.", "Add the lane, or write `auto`."),
     "workflow-unknown": Code("error", "No such workflow.", "Take the nearest; `assetline workflows list` shows all."),
+    "workflow-version": Code(
+        "error",
+        "The row pins another version of the workflow than the one that is there.",
+        "Pin the one that is there, or put the other one back.",
+    ),
     "profile-unknown": Code("error", "The workflow has no such profile.", "Take one that is named."),
     "parameter-unknown": Code("error", "The workflow does not take this column.", "Take the workflow that does."),
     "parameter-unfit": Code("error", "The workflow cannot take this value.", "Take the nearest that is named."),

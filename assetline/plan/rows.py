@@ -6,11 +6,12 @@ size in steps of 8) is a warning where an FPO comp is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from assetline.catalogue import slug
+from assetline.catalogue import name_key, slug
 from assetline.errors import AssetlineError
 from assetline.plan.parameters import column_of, resolve
 from assetline.plan.seeds import counted_seed, seed_of
@@ -18,12 +19,15 @@ from assetline.plan.sizes import resolve_sizes, size_misfits
 from assetline.plan.texts import Text, TextWriter
 from assetline.plan.world import References, World
 from assetline.records import FPO_MODEL, ImageRequest, PlannedRequest, Problem, Row, Size, Value
-from assetline.sheet.suggest import suggestion
+from assetline.sheet.suggest import shown, suggestion
 from assetline.workflow import Workflow
 
 Lane = Literal["fpo", "comfyui"]
 
 REFERENCE = "reference_image"
+
+_PIN = re.compile(r"\s*@\s*([^:\s]*)")
+_PIN_DIGITS = 8
 
 _NO_LANE = {
     "auto": ("This run has no lane that could make it.", "Add --lane fpo or --lane http://HOST:8188."),
@@ -137,16 +141,21 @@ class RowPlanner:
         return None
 
     def _workflow(self, row: Row, problems: list[Problem]) -> tuple[Workflow | None, str]:
-        """The row's workflow and profile; no workflow where the row names one that does not exist."""
+        """The row's workflow and profile; no workflow where the row names one that does not exist.
+
+        `name@1f0c9a2b` pins a version, by the first digits of its sha256: another one is an error, never used instead.
+        """
         known = self.world.workflows
-        typed, _, typed_profile = (
-            part.strip() for part in (row.workflow or self.world.default_workflow).partition(":")
-        )
+        written = row.workflow or self.world.default_workflow
+        pin = _PIN.search(written)
+        typed, _, typed_profile = (part.strip() for part in _PIN.sub("", written, count=1).partition(":"))
         name = _find_name(typed, known)
         if name is None:
             message = f'There is no workflow "{typed}".'
             problems.append(row.problem("workflow", "workflow-unknown", message, suggestion(typed, known, "workflows")))
             return None, ""
+        if pin:
+            problems += _version_problems(row, known[name], pin[1])
         profiles = known[name].contract.profiles
         profile = _find_name(typed_profile, profiles) or ""
         if typed_profile and not profile:
@@ -164,18 +173,35 @@ class RowPlanner:
         problems += resolved.problems
         lacking = [_missing(row, workflow, name) for name in resolved.missing]
         references: dict[str, str] = {}
-        wanted = workflow.contract.parameters.get(REFERENCE)
-        if wanted and row.reference_image:
-            try:
-                references[REFERENCE] = self.references.sha256_of(row.reference_image)
-            except AssetlineError as exc:
-                lacking.append(
-                    row.problem(REFERENCE, "reference-unreadable", str(exc), "Correct the path, or add the file.")
-                )
-        elif wanted and wanted.default is None:
-            lacking.append(_missing(row, workflow, REFERENCE))
+        for role, wanted in workflow.contract.parameters.items():
+            column, address = _picture_cell(row, role)
+            if wanted.type == "image" and address:
+                try:
+                    references[role] = self.references.sha256_of(address)
+                except AssetlineError as exc:
+                    lacking.append(
+                        row.problem(column, "reference-unreadable", str(exc), "Correct the path, or add the file.")
+                    )
+            elif wanted.type == "image" and wanted.default is None:
+                lacking.append(_missing(row, workflow, role))
         parameters = dict(resolved.values)
         return Recipe(workflow.name, workflow.sha256, None, parameters, references), lacking
+
+
+def _picture_cell(row: Row, role: str) -> tuple[str, str]:
+    """The column that gives the picture of a role (`reference_image`, `mask_image`), and what the row has in it."""
+    if role == REFERENCE:
+        return REFERENCE, row.reference_image or ""
+    cells = ((header, text) for header, text in row.extra.items() if name_key(header) == name_key(role))
+    return next(cells, (role, ""))
+
+
+def _version_problems(row: Row, workflow: Workflow, pin: str) -> Iterator[Problem]:
+    here = workflow.sha256[:_PIN_DIGITS]
+    if len(pin) < _PIN_DIGITS or not workflow.sha256.startswith(pin.casefold()):
+        message = f"Workflow {workflow.name} is version {here} here, not {shown(pin)}."
+        fix = f"Write {workflow.name}@{here} to take this one, or put the pinned one back among the workflows."
+        yield row.problem("workflow", "workflow-version", message, fix)
 
 
 def _find_name(typed: str, names: Collection[str]) -> str | None:

@@ -47,7 +47,11 @@ COLUMNS: tuple[Column, ...] = (
         "Whole number from 0 to 18446744073709551615. Empty: derived, and the same in every run.",
         ("noise seed", "random seed"),
     ),
-    Column("workflow", "A workflow by name; `sd15-txt2img:draft` takes its profile `draft`.", ("workflow name",)),
+    Column(
+        "workflow",
+        "A workflow by name; `sd15-txt2img:draft` takes its profile `draft`, `sd15-txt2img@1f0c9a2b` that version.",
+        ("workflow name",),
+    ),
     Column("model", "The checkpoint or the model.", ("checkpoint", "ckpt", "model name", "checkpoint name")),
     Column("steps", "Whole number from 1 to 1000.", ("sampling steps", "num inference steps")),
     Column("cfg", "Number from 0 to 100.", ("cfg scale", "guidance", "guidance scale")),

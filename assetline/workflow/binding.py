@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from assetline.errors import WorkflowError
 from assetline.records import Record, Value
 from assetline.workflow.contract import Parameter, canonical_json, is_link, value_problem
+from assetline.workflow.models import ModelFile, files_of, is_model_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from assetline.workflow.contract import Contract, Workflow
 
 REQUEST_FIELDS = ("prompt", "negative_prompt", "width", "height", "seed")
-MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
 
 class ParameterLine(Record):
@@ -52,11 +52,7 @@ def bind(workflow: Workflow, request: ImageRequest, prefix: str, images: Mapping
     worker answered for it. Raises WorkflowError with every value that is missing, unknown or out of range.
     """
     contract = workflow.contract
-    unmapped = {name for name in ("prompt", "seed") if name not in contract.parameters}
-    if "negative_prompt" not in contract.parameters and not request.negative_prompt:
-        unmapped.add("negative_prompt")
-    fields = {name: getattr(request, name) for name in REQUEST_FIELDS if name not in unmapped}
-    values: dict[str, Value] = {**defaults(workflow), **request.parameters, **images, **fields}
+    values: dict[str, Value] = {**defaults(workflow), **request.parameters, **images, **_fields(contract, request)}
     faults = [*_binding_faults(contract, request, images, values)]
     if faults:
         raise WorkflowError("\n".join(f"Workflow {workflow.name}: {fault}" for fault in faults))
@@ -66,6 +62,15 @@ def bind(workflow: Workflow, request: ImageRequest, prefix: str, images: Mapping
             graph[target.node]["inputs"][target.input] = target.scaled(_as_type(parameter, values[name]))
     graph[contract.prefix.node]["inputs"][contract.prefix.input] = prefix
     return graph
+
+
+def _fields(contract: Contract, request: ImageRequest) -> dict[str, Value]:
+    """The request's own fields. No negative prompt leaves the workflow's, which an art director may have set."""
+    unmapped = {name for name in ("prompt", "seed") if name not in contract.parameters}
+    negative = contract.parameters.get("negative_prompt")
+    if not request.negative_prompt and (negative is None or negative.default is not None):
+        unmapped.add("negative_prompt")
+    return {name: getattr(request, name) for name in REQUEST_FIELDS if name not in unmapped}
 
 
 def _binding_faults(
@@ -105,14 +110,25 @@ def describe(workflow: Workflow) -> tuple[ParameterLine, ...]:
     )
 
 
+def needed_files(workflow: Workflow) -> tuple[ModelFile, ...]:
+    """The model files that a worker must have for a workflow's defaults, with their folders; each once."""
+    chosen = {
+        (target.node, target.input): parameter.default
+        for parameter in workflow.contract.parameters.values()
+        for target in parameter.targets
+    }
+    named = (
+        file.model_copy(update={"file": chosen.get((file.node, file.input), file.file)})
+        for file in files_of(workflow.graph)
+        if chosen.get((file.node, file.input), file.file) is not None
+    )
+    return tuple({str(file): file for file in named}.values())
+
+
 def model_files(graph: Mapping[str, Any]) -> tuple[str, ...]:
     """The model files that a graph names (checkpoint, LoRA, ControlNet, VAE, ...), told by their ending; sorted."""
     inputs = (value for node in graph.values() for value in node["inputs"].values())
-    return tuple(sorted({value for value in inputs if _is_model_file(value)}))
-
-
-def _is_model_file(value: object) -> bool:
-    return isinstance(value, str) and "\n" not in value and value.lower().endswith(MODEL_FILES)
+    return tuple(sorted({value for value in inputs if is_model_file(value)}))
 
 
 def affinity(workflow: Workflow, request: ImageRequest) -> str:
@@ -141,5 +157,5 @@ def _kept_inputs(
     """The links and model files among a node's inputs."""
     for name, template in inputs.items():
         value = chosen.get((node_id, name), template)
-        if is_link(value) or _is_model_file(value):
+        if is_link(value) or is_model_file(value):
             yield name, value

@@ -74,7 +74,7 @@ def _read_graph(path: Path, faults: list[str]) -> dict[str, Any]:
     except (OSError, ValueError) as exc:  # ValueError: not UTF-8, not JSON, NaN
         faults.append(f"{path.name}: cannot be read: {exc}. {EXPORT_HINT}")
         return {}
-    found = [*_graph_faults(graph)]
+    found = [*graph_faults(graph)]
     faults.extend(f"{path.name}: {fault}" for fault in found)
     return {} if found else graph
 
@@ -83,7 +83,8 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON and ComfyUI's API cannot carry it")
 
 
-def _graph_faults(graph: object) -> Iterator[str]:
+def graph_faults(graph: object) -> Iterator[str]:
+    """Why something cannot be submitted as a graph, as words to put after its name."""
     if not isinstance(graph, dict) or not graph:
         yield f"is not a graph of nodes. {EXPORT_HINT}"
     elif "nodes" in graph and "links" in graph:

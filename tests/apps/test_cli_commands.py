@@ -127,7 +127,7 @@ def test_workflows_inspect_explains_each_parameter(assetline: Assetline) -> None
     assert "native size 512x512" in found.out
     assert "profile sd15-txt2img:draft" in found.out
     facts = assetline("workflows", "inspect", "sd15-txt2img", "--json").json
-    assert {"name", "description", "native", "sha256", "profiles", "parameters"} == set(facts)
+    assert {"name", "description", "native", "sha256", "profiles", "output", "parameters", "model_files"} == set(facts)
     by_name = {parameter["name"]: parameter for parameter in facts["parameters"]}
     assert 20 == by_name["steps"]["default"]
     assert by_name["prompt"]["targets"]

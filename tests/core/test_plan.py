@@ -389,6 +389,47 @@ def test_a_workflow_without_a_negative_prompt_gets_none_and_refuses_one() -> Non
     assert said(made) == [("error", "parameter-unknown", "C3")]
 
 
+VERSION = WORKFLOWS["sd15-txt2img"].sha256[:8]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"sd15-txt2img@{VERSION}",
+        f"sd15 txt2img @ {VERSION.upper()}",
+        f"sd15-txt2img@{WORKFLOWS['sd15-txt2img'].sha256}",
+        f"sd15-txt2img@{VERSION}:draft",
+        f"sd15-txt2img:draft@{VERSION}",
+    ],
+)
+def test_a_pinned_workflow_is_taken_where_it_is_that_version(written: str) -> None:
+    [made] = plan(row(workflow=written)).requests
+    assert ("sd15-txt2img", 15 if "draft" in written else 25) == (
+        made.request.workflow,
+        made.request.parameters["steps"],
+    )
+
+
+@pytest.mark.parametrize("pin", ["1f0c9a2b", VERSION[:7], "", "latest"])
+def test_another_version_than_the_pinned_one_is_an_error_that_says_which_is_there(pin: str) -> None:
+    made = plan(row(workflow=f"sd15-txt2img@{pin}:draft"))
+    assert [("error", "workflow-version", "H2")] == said(made)
+    assert f'is version {VERSION} here, not "{pin}". Write sd15-txt2img@{VERSION} to' in made.problems[
+        0
+    ].message + " " + (made.problems[0].fix)
+    assert () == made.requests
+
+
+def test_every_picture_that_a_workflow_takes_has_a_column_of_its_name() -> None:
+    masked = POSE | {"mask_image": parameter("image")}
+    of = world(workflows=WORKFLOWS | {"masked": workflow("masked", masked)}, read_reference=read_reference)
+    fields = {"workflow": "masked", "reference_image": "a.png"}
+    made = plan(row(**fields, extra={"Mask Image": "b.png"}), row(3, **fields), of=of)
+    assert [{"reference_image", "mask_image"}] == [set(r.request.references) for r in made.requests]
+    assert ["parameter-missing"] == [p.code for p in made.problems]
+    assert "needs a mask_image" in made.problems[0].message
+
+
 @pytest.mark.parametrize("data", [PNG, b"\xff\xd8\xff\xe0", b"RIFF\x00\n\x00\x00WEBPVP8 "])
 def test_png_jpeg_and_webp_are_reference_images(data: bytes) -> None:
     made = plan(row(workflow="sdxl-controlnet-pose", reference_image="a"), of=world(read_reference=lambda _: data))
@@ -532,6 +573,7 @@ def test_every_code_that_planning_gives_is_in_the_table(project_root: object) ->
         row(8, workflow="sdxl-controlnet-pose", reference_image="gone.png", sizes=(square(1001),)),
         row(9, sizes=(Size(width=0, height=0, label="9999:1", ratio=(9999, 1)),)),
         row(10, prompt="{product_name}"), row(11, prompt="{id}" * 2000), row(12, workflow="seedless", variants=2),
+        row(13, workflow="sd15-txt2img@00000000"),
     ]  # fmt: skip
     made = plan(*rows, of=world(read_reference=read_reference))
     assert {p.code for p in made.problems} == set(CODES)
