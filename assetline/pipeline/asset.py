@@ -111,12 +111,13 @@ def store_picture(picture: Picture, bench: Bench) -> Made:
     """
     published = _publish(picture)
     original = asset_key(bench.campaign, picture.planned, EXTENSIONS[picture.inspection.format])
-    options = PutOptions(metadata=_metadata(picture, bench), if_absent=True)
+    sha256 = _sha256(published.data)
+    options = PutOptions(metadata=_metadata(picture, bench), if_absent=True, sha256=sha256)
     try:
         bench.store.put(original, published.data, options)
     except ObjectExists:
         return keep_stored(original, picture.planned, bench, picture.attempts)
-    stored = replace(picture, inspection=replace(picture.inspection, sha256=_sha256(published.data)))
+    stored = replace(picture, inspection=replace(picture.inspection, sha256=sha256))
     made, sidecar = _complete(stored, published, original, bench)
     bench.store.put(sidecar_key(original), sidecar_json(sidecar))
     return made

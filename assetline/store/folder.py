@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import io
 import json
 import os
 import secrets
@@ -86,7 +85,7 @@ class FolderStore:
         with self._in_plain_words(key):
             if options.if_absent:
                 self._check_conditions(key, options)  # spares the writing; the answer that counts comes below
-            with self._draft(data) as draft:
+            with self._draft(data, options.sha256) as draft:
                 metadata = check_metadata(options.metadata, draft.sha256)
                 with self._lock():
                     self._check_conditions(key, options)
@@ -156,18 +155,15 @@ class FolderStore:
     # --- writing
 
     @contextlib.contextmanager
-    def _draft(self, data: bytes | Path) -> Iterator[_Draft]:
+    def _draft(self, data: bytes | Path, sha256: str) -> Iterator[_Draft]:
         """Write `data` to a file of its own on the store's file system; removed unless it was placed."""
         self._prepare()
         path = self._drafts / f"{os.getpid()}-{secrets.token_hex(8)}"
-        digest = hashlib.sha256()
         try:
-            with _opened(data) as source, path.open("xb") as target:
-                while chunk := source.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    target.write(chunk)
+            with path.open("xb") as target:
+                sha256 = _write(target, data, sha256)
                 self._sync(target)
-            yield _Draft(path, digest.hexdigest())
+            yield _Draft(path, sha256)
         finally:
             path.unlink(missing_ok=True)
 
@@ -296,10 +292,21 @@ def _is_text(name: str) -> bool:
     return bool(name) and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
-def _opened(data: bytes | Path) -> IO[bytes]:
-    """`data` to read from. Raises StoreError where it is a file that cannot be read."""
+def _write(target: IO[bytes], data: bytes | Path, sha256: str) -> str:
+    """Write it and give its sha256, which the caller may know already."""
     if isinstance(data, bytes):
-        return io.BytesIO(data)
+        target.write(data)
+        return sha256 or hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256()
+    with _opened(data) as source:
+        while chunk := source.read(CHUNK_BYTES):
+            digest.update(chunk)
+            target.write(chunk)
+    return digest.hexdigest()
+
+
+def _opened(data: Path) -> IO[bytes]:
+    """The file to read from. Raises StoreError where it cannot be read."""
     try:
         return data.open("rb")
     except OSError as exc:

@@ -167,7 +167,7 @@ class S3Store:
     # --- writing
 
     def _upload(self, key: str, data: Body, options: PutOptions) -> _Upload:
-        body, sha256 = self._loaded(data)
+        body, sha256 = self._loaded(data, options.sha256)
         headers: dict[str, Any] = {
             "Metadata": check_metadata(options.metadata, sha256.hex()),
             "ContentType": options.content_type or content_type_of(key),
@@ -176,10 +176,10 @@ class S3Store:
         }
         return _Upload(key, body, sha256.hex(), headers, options)
 
-    def _loaded(self, data: Body) -> tuple[Body, bytes]:
+    def _loaded(self, data: Body, known: str = "") -> tuple[Body, bytes]:
         """The bytes to send, or the file where they are many; and their sha256."""
         if isinstance(data, bytes):
-            return data, hashlib.sha256(data).digest()
+            return data, bytes.fromhex(known) or hashlib.sha256(data).digest()
         try:
             if data.stat().st_size <= self._multipart_bytes:
                 return self._loaded(data.read_bytes())
