@@ -155,7 +155,7 @@ class FolderStore:
     # --- writing
 
     @contextlib.contextmanager
-    def _draft(self, data: bytes | Path, sha256: str) -> Iterator[_Draft]:
+    def _draft(self, data: bytes | Path, sha256: str = "") -> Iterator[_Draft]:
         """Write `data` to a file of its own on the store's file system; removed unless it was placed."""
         self._prepare()
         path = self._drafts / f"{os.getpid()}-{secrets.token_hex(8)}"
