@@ -36,7 +36,7 @@ lock: ## resolve requirements.lock anew (needs uv)
 	@! grep -n '://' requirements.lock
 
 bench: setup ## the figures that the README quotes
-	@for name in images dedupe overhead; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in images dedupe overhead; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean: ## remove what set-up and runs have made here (not your store)
 	rm -rf .venv .assetline .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
