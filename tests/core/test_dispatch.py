@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from fakes.lanes import ScriptedBackend, make, planned
@@ -187,7 +188,7 @@ def test_a_lane_keeps_to_what_it_has_loaded_within_a_bound() -> None:
     lane = ScriptedBackend("a")
     dispatch(requests, lane, options=DispatchOptions(affinity=lambda p: str(p.request.workflow)))
     loaded = [requests[int(row[1:])].request.workflow for row in lane.rows()]
-    loads = 1 + sum(a != b for a, b in zip(loaded, loaded[1:], strict=False))
+    loads = 1 + sum(a != b for a, b in pairwise(loaded))
     assert loads <= 4
     assert lane.rows().index("R1") <= 33
 
