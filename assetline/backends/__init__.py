@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 from assetline.records import PlannedRequest, Render
+
+State = Literal["finished", "running", "pending"]
+STATES: tuple[State, ...] = ("finished", "running", "pending")  # the furthest first
 
 
 class Backend(Protocol):
@@ -27,3 +31,14 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Give back connections."""
+
+
+@runtime_checkable
+class Adopter(Protocol):
+    """A backend that goes on with what a killed run left on it; `Backend.generate` then follows that instead."""
+
+    async def adopt(self, wanted: Sequence[PlannedRequest]) -> dict[str, State]:
+        """Take over what is there of `wanted`: how far each is, by request key. Raises BackendUnavailable."""
+
+    async def disown(self, request_key: str) -> None:
+        """Take back what was adopted: another lane is further with it."""

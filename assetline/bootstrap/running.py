@@ -56,7 +56,13 @@ def _open_lane(name: str, kind: str, planning: Planning, settings: Settings) -> 
         backend: Backend = FpoBackend()
         return Lane(backend, slots=os.cpu_count() or 1)
     comfyui = ComfyUISettings(run_s=settings.request_timeout_s)
-    backend = ComfyUIBackend(name, planning.workflows, references=planning.references.__getitem__, settings=comfyui)
+    backend = ComfyUIBackend(
+        name,
+        planning.workflows,
+        references=planning.references.__getitem__,
+        settings=comfyui,
+        campaign=planning.plan.campaign,
+    )
     return Lane(backend, slots=COMFYUI_SLOTS)
 
 

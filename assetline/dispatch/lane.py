@@ -1,35 +1,58 @@
-"""A place that makes pictures: its slots, what it has loaded, and whether it answers."""
+"""A place that makes pictures: its slots, what it works on and has loaded, and whether it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from assetline.backends import Backend
+from assetline.dispatch.events import Kind
+from assetline.dispatch.scheduler import LaneState
+from assetline.dispatch.speeds import Speeds
 from assetline.errors import BackendError
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 1.0  # before a lane that did not answer is asked again; doubled each time
 LONGEST_PAUSE_S = 30.0
+Listen = Callable[[Kind, "Work | None", str], None]  # what happens, on what, in detail
+
+LATENESS = 0.5  # what is late by so much is expected to take half as long again: nothing is waited for blindly
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """A request that a lane holds. `began`: when the lane turned to it, None while it waits behind another.
+
+    `loads`: whether its files are not the ones that were loaded then.
+    """
+
+    label: str
+    affinity: str
+    began: float | None = None
+    loads: bool = False
 
 
 class Lane:
-    """A backend with a number of slots. `loaded` is the affinity of what it took last, `streak` for how long.
+    """A backend with a number of slots, of which `ahead` wait behind the others: a ComfyUI worker runs one prompt at a
+    time, and a second one ahead keeps it busy while the first picture is fetched. `work` is what it holds, in order.
 
-    `lacks` holds the affinities that it refused for want of a model or a node, and has not made since.
-
-    A lane that is down takes nothing; one that stayed away longer than the run's patience is gone for this run.
+    `lacks` holds the affinities that it refused for want of a model or a node, and has not made since. A lane that is
+    down takes nothing; one that stayed away longer than the run's patience is gone for this run.
     """
 
-    def __init__(self, backend: Backend, slots: int) -> None:
+    def __init__(self, backend: Backend, slots: int, ahead: int = 0) -> None:
         self.backend = backend
         self.slots = slots
-        self.loaded = ""
-        self.streak = 0
+        self.at_once = slots - ahead
+        self.work: list[Work] = []
         self.lacks: set[str] = set()
         self.fault = ""
         self.gone = False
+        self.listen: Listen = lambda _kind, _work, _detail: None
+        self._loaded = ""
 
     @property
     def name(self) -> str:
@@ -41,11 +64,52 @@ class Lane:
         """Whether it answered when it was last asked."""
         return not self.fault
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it may be given another request now."""
+        return self.is_up and not self.gone and len(self.work) < self.slots
+
+    @property
+    def loaded(self) -> str:
+        """The affinity that it will have loaded when it has done what it holds."""
+        return self.work[-1].affinity if self.work else self._loaded
+
+    def take(self, label: str, affinity: str, now: float) -> Work:
+        """Hold one more request; it begins at once if none is before it."""
+        work = Work(label, affinity)
+        self.work.append(work)
+        self.listen("taken", work, "")
+        self._begin(now)
+        return work
+
+    def drop(self, work: Work, now: float, failure: str | None) -> float | None:
+        """Let a request go, and begin the next. The seconds that it took, if its picture was made (no `failure`)."""
+        self.work.remove(work)
+        seconds = None if failure is not None or work.began is None else now - work.began
+        if work.began is not None:
+            self._loaded = "" if failure is not None else work.affinity
+        self.listen("made" if failure is None else "failed", work, f"{seconds:.3f}" if seconds else failure or "")
+        self._begin(now)
+        return seconds
+
+    def state(self, now: float, speeds: Speeds) -> LaneState:
+        """What the scheduler needs to know of it."""
+        left, loaded = 0.0, self._loaded
+        for work in self.work:
+            expected = speeds.seconds(self.name, work.affinity)
+            if work.affinity != loaded:
+                expected += speeds.load_seconds(self.name, work.affinity)
+            left += expected if work.began is None else _still(expected, now - work.began)
+            loaded = work.affinity
+        return LaneState(self.name, now + left / self.at_once, loaded, len(self.work), self.at_once)
+
     def fail(self, reason: str) -> None:
-        """It does not answer."""
-        if self.is_up:
+        """It does not answer. What it had loaded may be gone when it does again."""
+        was_up = self.is_up
+        self.fault, self._loaded = reason, ""
+        if was_up:
             log.warning("lane down: lane=%s reason=%s", self.name, reason)
-        self.fault = reason
+            self.listen("down", None, reason)
 
     async def recover(self, patience_s: float) -> None:
         """Ask again after growing pauses until it answers, or until `patience_s` is over and it is gone."""
@@ -61,23 +125,37 @@ class Lane:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
             self.fault = ""
+            self.listen("up", None, "")
+            self._begin(clock())
             log.warning("lane is back: lane=%s", self.name)
             return
         self.gone = True
+        self.listen("gone", None, self.fault)
         log.error("lane gone: lane=%s after_s=%.0f reason=%s", self.name, patience_s, self.fault)
+
+    def _begin(self, now: float) -> None:
+        if not self.is_up:
+            return
+        for work in self.work[: self.at_once]:
+            if work.began is None:
+                work.began, work.loads = now, work.affinity != self._loaded
+                self.listen("began", work, "load" if work.loads else "")
+
+
+def _still(expected: float, elapsed: float) -> float:
+    """Seconds that something still takes; what is late is taken to stay late for a while."""
+    return expected - elapsed if elapsed < expected else LATENESS * (elapsed - expected)
 
 
 class Slot:
     """One slot of a lane, held by one request until it is freed. Freeing twice is harmless."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, on_free: Callable[[str | None], None]) -> None:
         self.lane = lane
-        self._freed = asyncio.Event()
+        self._on_free: Callable[[str | None], None] | None = on_free
 
-    def free(self) -> None:
-        """Give the slot back to its lane."""
-        self._freed.set()
-
-    async def until_free(self) -> None:
-        """Wait until the request has given the slot back."""
-        await self._freed.wait()
+    def free(self, failure: str | None = None) -> None:
+        """Give the slot back to its lane: the picture is here, or `failure` says why not."""
+        on_free, self._on_free = self._on_free, None
+        if on_free:
+            on_free(failure)

@@ -1,68 +1,78 @@
-"""Who takes what: requests in groups that the same lanes can make with the same models. Nothing waits here."""
+"""What waits, and who takes what: requests in groups that the same lanes can make with the same files loaded.
+
+Nothing waits here; the choice is the scheduler's.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from assetline.dispatch.lane import Lane
+from assetline.dispatch.scheduler import Group, Key, Scheduler, Situation
+from assetline.dispatch.speeds import Speeds
 from assetline.dispatch.ticket import Ticket
 
-AFFINITY_BOUND = 32  # so many requests a lane keeps to what it has loaded while an older one waits (InvokeAI's bound)
-
-Group = tuple[frozenset[Lane], str]  # the lanes that suit, and what is to be loaded
+Kind = tuple[frozenset[Lane], str, int]  # the lanes that suit, what is to be loaded, the priority
 
 
 class RequestQueue:
-    """Fresh tickets by group, and tickets that came back after a failed try; those go first."""
+    """Fresh tickets by kind, and tickets that came back after a failed try; of a group those go first."""
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], speeds: Speeds) -> None:
         self._lanes = lanes
-        self._fresh: dict[Group, deque[Ticket]] = {}
+        self._speeds = speeds
+        self._scheduler = Scheduler(speeds)
+        self._fresh: dict[Kind, deque[Ticket]] = {}
         self._returned: list[Ticket] = []
+        self._last_taken: dict[tuple[str, int], float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._returned) or any(self._fresh.values())
 
     def fill(self, tickets: Iterable[Ticket]) -> list[Ticket]:
         """Queue fresh tickets; give back those that no lane can make."""
         homeless = []
-        for ticket in sorted(tickets, key=lambda ticket: ticket.order):
+        for ticket in tickets:
             lanes = frozenset(lane for lane in self._lanes if ticket.suits(lane))
             if lanes:
-                self._fresh.setdefault((lanes, ticket.affinity), deque()).append(ticket)
+                self._fresh.setdefault((lanes, ticket.affinity, ticket.planned.priority), deque()).append(ticket)
             else:
                 homeless.append(ticket)
+        self.changed()
         return homeless
 
     def put_back(self, ticket: Ticket) -> None:
         """Queue a ticket whose try failed."""
         self._returned.append(ticket)
+        self.changed()
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take a returned ticket out, if it still waits."""
         if ticket in self._returned:
             self._returned.remove(ticket)
+            self.changed()
+
+    def changed(self) -> None:
+        """A lane went down, came back, or was found to lack something."""
+        self._scheduler.forget()
+
+    def take(self, lane: Lane, now: float) -> Ticket | None:
+        """The ticket that `lane` should make next, if any: what it has found itself unable to make is for others."""
+        while group := self._scheduler.choose(lane.state(now, self._speeds), now, partial(self._situation, now)):
+            if ticket := self._pop(group.key):
+                self._last_taken[group.affinity, group.priority] = now
+                return ticket
+            self.changed()  # a lane has refused something since the plan was made: the groups are others now
+        return None
 
     def take_returned(self, lane: Lane) -> Ticket | None:
-        """The returned ticket that `lane` should try next."""
-        waiting = [ticket for ticket in self._returned if self._may_return(ticket, lane)]
-        if not waiting:
-            return None
-        ticket = min(waiting, key=lambda ticket: ticket.order)
-        self._returned.remove(ticket)
-        return ticket
-
-    def take_fresh(self, lane: Lane) -> Ticket | None:
-        """The fresh ticket that `lane` should make next: the oldest of what it has loaded, within a bound.
-
-        What it has found itself unable to make is left to the others, and they take that first.
-        """
-        groups = [group for group, tickets in self._fresh.items() if tickets and _may_take(lane, group)]
-        if not groups:
-            return None
-        oldest = min(groups, key=self._turn)
-        chosen = next((group for group in groups if self._keeps(lane, group, oldest)), oldest)
-        lane.streak = lane.streak + 1 if chosen is not oldest else 0
-        ticket = self._fresh[chosen].popleft()
-        lane.loaded = ticket.affinity
+        """The oldest returned ticket that `lane` may try, without regard to what is loaded."""
+        waiting = [ticket for ticket in self._returned if lane in self._takers(ticket)]
+        ticket = min(waiting, key=lambda ticket: ticket.order, default=None)
+        if ticket:
+            self.withdraw(ticket)
         return ticket
 
     def take_homeless(self) -> list[Ticket]:
@@ -70,35 +80,62 @@ class RequestQueue:
         homeless = [ticket for ticket in self._returned if not self._suited(ticket)]
         for ticket in homeless:
             self._returned.remove(ticket)
-        for (lanes, _), tickets in self._fresh.items():
+        for (lanes, _, _), tickets in self._fresh.items():
             if all(lane.gone for lane in lanes):
                 homeless.extend(tickets)
                 tickets.clear()
+        self.changed()
         return homeless
 
-    def _turn(self, group: Group) -> tuple[int, bool, int]:
-        """Priority, then what not every lane can make, then the order of the sheet."""
-        lanes, affinity = group
-        priority, number = self._fresh[group][0].order
-        return priority, not any(affinity in lane.lacks for lane in lanes), number
+    def _situation(self, now: float) -> Situation:
+        waiting: dict[Key, list[Ticket]] = {}  # the first of each line
+        counts: dict[Key, int] = {}
+        for key, tickets in self._lines():
+            waiting.setdefault(key, []).append(tickets[0])
+            counts[key] = counts.get(key, 0) + len(tickets)
+        groups = [self._group(key, counts[key], firsts) for key, firsts in waiting.items()]
+        return Situation(groups, [lane.state(now, self._speeds) for lane in self._lanes if lane.is_up])
 
-    def _keeps(self, lane: Lane, group: Group, oldest: Group) -> bool:
-        as_urgent = self._turn(group)[:2] == self._turn(oldest)[:2]
-        return as_urgent and group[1] == lane.loaded and lane.streak < AFFINITY_BOUND
+    def _group(self, key: Key, count: int, firsts: Iterable[Ticket]) -> Group:
+        lanes, affinity, priority = key
+        first = min(firsts, key=lambda ticket: ticket.number)
+        since = max(first.since, self._last_taken.get((affinity, priority), first.since))
+        return Group(lanes, affinity, priority, count, first.number, since)
+
+    def _pop(self, key: Key) -> Ticket | None:
+        """The first of a group, if there is one: one that came back, or the next in the order of the sheet."""
+        firsts = [tickets[0] for found, tickets in self._lines() if found == key]
+        first = min(firsts, key=lambda ticket: (ticket.entered is None, ticket.order), default=None)
+        if first is None:
+            return None
+        if first.entered:
+            self._returned.remove(first)
+        else:
+            next(tickets for tickets in self._fresh.values() if tickets and tickets[0] is first).popleft()
+        return first
+
+    def _lines(self) -> Iterator[tuple[Key, Sequence[Ticket]]]:
+        """Tickets that wait in a line, with the group to which they belong as things stand."""
+        for ticket in self._returned:
+            yield (_names(self._takers(ticket)), ticket.affinity, ticket.planned.priority), (ticket,)
+        for (lanes, affinity, priority), tickets in self._fresh.items():
+            if tickets:
+                yield (_names(_able(lanes, affinity)), affinity, priority), tickets
 
     def _suited(self, ticket: Ticket) -> list[Lane]:
         return [lane for lane in self._lanes if ticket.suits(lane)]
 
-    def _may_return(self, ticket: Ticket, lane: Lane) -> bool:
-        """A lane on which it has not failed yet, as long as one of those answers; else any that suits."""
+    def _takers(self, ticket: Ticket) -> list[Lane]:
+        """The lanes on which it has not failed yet, as long as one of those answers; else any that suits."""
         suited = self._suited(ticket)
-        untried = [other for other in suited if other not in ticket.avoided and other.is_up]
-        return lane in (untried or suited)
+        return [lane for lane in suited if lane not in ticket.avoided and lane.is_up] or suited
 
 
-def _may_take(lane: Lane, group: Group) -> bool:
-    """Whether `lane` suits; what it lacks the models for, it takes only when no other lane may have them."""
-    lanes, affinity = group
-    if affinity in lane.lacks and any(not other.gone and affinity not in other.lacks for other in lanes):
-        return False
-    return lane in lanes
+def _able(lanes: Iterable[Lane], affinity: str) -> list[Lane]:
+    """Of the lanes that suit, those that have not refused the affinity; all of them when no lane is left that may."""
+    here = [lane for lane in lanes if not lane.gone]
+    return [lane for lane in here if affinity not in lane.lacks] or here
+
+
+def _names(lanes: Iterable[Lane]) -> frozenset[str]:
+    return frozenset(lane.name for lane in lanes)

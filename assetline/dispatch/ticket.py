@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 class Ticket:
     """A planned request with its place in the queue, the lane that holds it, and what was tried.
 
-    `wait_for_slot` puts it back into the queue and answers when another lane has pulled it.
+    `wait_for_slot` puts it back into the queue and answers when another lane has pulled it. `since`: when it came,
+    in seconds on the event loop's clock.
     """
 
     def __init__(self, planned: PlannedRequest, number: int, affinity: str) -> None:
@@ -27,6 +28,7 @@ class Ticket:
         self.attempts: list[Attempt] = []
         self.unsuited: set[Lane] = set()
         self.avoided: set[Lane] = set()
+        self.since = 0.0
         self.slot: Slot | None = None
         self.entered: asyncio.Future[Slot] | None = None
         self.policy = DEFAULT_POLICY
@@ -48,14 +50,17 @@ class Ticket:
         Raises BackendError; `again` then says whether there is another try.
         """
         slot = self._held()
+        failure: str | None = "canceled"
         try:
             render = await slot.lane.backend.generate(self.planned, len(self.attempts) + 1)
-        except BackendUnavailable as error:
-            slot.lane.fail(str(error))
+            failure = None
+        except BackendError as error:
+            failure = str(error)
+            if isinstance(error, BackendUnavailable):
+                slot.lane.fail(failure)
             raise
         finally:
-            slot.free()
-        slot.lane.lacks.discard(self.affinity)
+            slot.free(failure)
         self.attempts.append(Attempt(lane=render.lane, job_id=render.job_id, seconds=round(render.seconds, 3)))
         return render
 

@@ -22,6 +22,7 @@ from assetline.pipeline.books import Books
 from assetline.pipeline.existing import find_existing
 from assetline.pipeline.pool import WorkPool
 from assetline.pipeline.progress import Progress, Report
+from assetline.pipeline.resume import Resumption, find_left
 from assetline.pipeline.write import CONTACT_SHEET, RunResult, write_run
 from assetline.plan import CampaignPlan
 from assetline.records import Counts, RunRecord
@@ -101,8 +102,12 @@ async def _make_all(job: RunJob, bench: Bench, books: Books, make: Callable[[Mak
     await _keep_inputs(job, bench)
     if waiting:
         books.tell("making pictures")
+        step = make(lambda ticket: make_asset(ticket, bench))
+        resumption = Resumption(await find_left(job.lanes, waiting), job.dispatch.affinity)
         dispatcher = Dispatcher(job.lanes, job.dispatch)
-        await dispatcher.run(waiting, make(lambda ticket: make_asset(ticket, bench)), books.ended)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(dispatcher.run((), step, books.ended, resumption.rest_of(waiting)))
+            group.create_task(resumption.follow(step, books.ended))
 
 
 async def _is_cancelled(work: Coroutine[None, None, None]) -> bool:

@@ -178,12 +178,41 @@ def test_the_time_limit_counts_from_our_turn() -> None:
 
 def test_an_answer_in_between_ends_a_silence() -> None:
     watch, silence = Watch(JOB, ComfyUISettings(silent_s=10), 0), BackendUnavailable("no answer")
-    watch.no_answer(silence, 0)
-    watch.no_answer(silence, 9)
+    watch.no_answer(silence, 0, 0)
+    watch.no_answer(silence, 9, 9)
     watch.not_yet(None, 9.5)
-    watch.no_answer(silence, 10)
+    watch.no_answer(silence, 10, 10)
     with pytest.raises(BackendUnavailable, match="no answer"):
-        watch.no_answer(silence, 20)
+        watch.no_answer(silence, 20, 20)
+
+
+def test_a_look_that_hung_counts_as_silence_from_its_beginning() -> None:
+    watch = Watch(JOB, ComfyUISettings(silent_s=10), 0)
+    with pytest.raises(BackendUnavailable, match="no answer"):
+        watch.no_answer(BackendUnavailable("no answer"), 5, 35)
+
+
+def test_a_prompt_that_stops_moving_is_too_late_and_one_of_which_nothing_is_heard_is_not() -> None:
+    watch = Watch(JOB, ComfyUISettings(stall_s=60), 0)
+    for now, moved_at in ((100, None), (150, 100), (159, 100), (300, 299), (400, None)):
+        watch.not_yet(RUNS, now, moved_at)
+    with pytest.raises(JobTimedOut, match="has not moved on with the picture for 60 s"):
+        watch.not_yet(RUNS, 401, 341)
+
+
+def test_what_never_comes_to_its_turn_is_late_by_a_limit_of_its_own() -> None:
+    watch = Watch(JOB, ComfyUISettings(start_s=100, run_s=50), 0)
+    watch.not_yet(WAITS, 99)
+    watch.not_yet(RUNS, 101)
+    with pytest.raises(JobTimedOut, match="had other work for 100 s"):
+        watch.not_yet(WAITS, 103)
+
+
+def test_the_pauses_are_short_again_once_the_end_was_heard() -> None:
+    watch = Watch(JOB, ComfyUISettings(first_pause_s=0.05, longest_pause_s=1), 0)
+    assert watch.pause(100) == 1
+    watch.hear_end(100)
+    assert watch.pause(100) == 0.05
 
 
 # ---------------------------------------------------------------------- answers that the fake never gives

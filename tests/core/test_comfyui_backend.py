@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import re
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +41,11 @@ def ticker() -> Ticker:
     return Ticker()
 
 
+def asked(worker: FakeComfyUI) -> list[str]:
+    """What the worker was asked for, but for its node classes, which are asked for once."""
+    return [path for path in worker.paths() if path != "GET /object_info"]
+
+
 # ---------------------------------------------------------------------- the good way
 
 
@@ -59,18 +66,24 @@ async def test_the_graph_is_posted_once_and_everything_is_looked_up_under_our_ow
     backend = lane(worker.url)
     await backend.generate(planned(), 1)
     await backend.close()
-    assert worker.paths() == ["POST /prompt", "GET /history", "GET /view", "POST /history"]
+    assert asked(worker) == ["POST /prompt", "GET /history", "GET /view", "POST /history"]
 
 
 async def test_the_post_carries_whose_picture_it_is_but_no_number_and_no_origin(worker: FakeComfyUI) -> None:
-    backend, request = lane(worker.url), planned()
+    backend, request = lane(worker.url, campaign="spring"), planned()
     render = await backend.generate(request, 3)
     await backend.close()
     (body,) = worker.bodies["/prompt"]
     assert body.keys() == {"prompt", "prompt_id", "client_id", "extra_data"}
     assert body["prompt_id"] == render.job_id
-    facts = {"request_key": request.request.key, "label": "SKU0007-1-64x64", "attempt": 3}
-    assert body["extra_data"]["assetline"] == facts
+    facts = body["extra_data"]["assetline"]
+    assert re.fullmatch(rf"{re.escape(socket.gethostname())}/{os.getpid()}/[0-9a-f]{{12}}", facts.pop("maker"))
+    assert facts == {
+        "request_key": request.request.key,
+        "label": "SKU0007-1-64x64",
+        "attempt": 3,
+        "campaign": "spring",
+    }
     assert not [headers for headers in worker.headers if "Origin" in headers]
 
 
@@ -93,11 +106,15 @@ async def test_the_largest_seed_arrives_as_the_same_whole_number(worker: FakeCom
     assert worker.bodies["/prompt"][0]["prompt"]["3"]["inputs"]["seed"] == 18446744073709551615
 
 
-async def test_the_history_is_deleted_after_the_download_and_not_before(worker: FakeComfyUI) -> None:
+async def test_the_history_is_deleted_after_the_download_the_newest_when_the_lane_is_closed(
+    worker: FakeComfyUI,
+) -> None:
+    """A run that is killed while pictures are checked and stored finds them there again."""
     backend = lane(worker.url)
-    render = await backend.generate(planned(), 1)
+    ids = [(await backend.generate(planned(seed), 1)).job_id for seed in range(33)]
+    assert worker.bodies["/history"] == [{"delete": ids[:16]}]
     await backend.close()
-    assert worker.bodies["/history"] == [{"delete": [render.job_id]}]
+    assert worker.bodies["/history"][1:] == [{"delete": ids[16:]}]
     assert worker.engine.history == {}
 
 
@@ -255,7 +272,7 @@ async def test_a_status_without_a_reason_is_rejected_and_never_sent_again(worker
     with pytest.raises(JobRejected, match=f"HTTP {status}"):
         await backend.generate(planned(), 1)
     await backend.close()
-    assert worker.paths() == ["POST /prompt"]
+    assert asked(worker) == ["POST /prompt"]
 
 
 @pytest.mark.parametrize("status", ["401", "403", "404", "429"])
@@ -267,7 +284,7 @@ async def test_a_status_that_is_this_address_s_fault_rejects_no_picture_for_the_
     with pytest.raises(BackendUnavailable, match=f"answers HTTP {status}"):
         await backend.generate(planned(), 1)
     await backend.close()
-    assert worker.paths() == ["POST /prompt"]
+    assert asked(worker) == ["POST /prompt"]
 
 
 async def test_a_worker_that_gives_ids_of_its_own_is_too_old_and_its_prompt_is_taken_back(worker: FakeComfyUI) -> None:
@@ -403,7 +420,7 @@ async def test_capabilities_are_the_files_samplers_and_classes_of_the_worker(wor
     await backend.close()
     assert found.version == "0.3.64"
     assert found.checkpoints == ("AWPainting_v1.3.safetensors", "sd_xl_base_1.0.safetensors")
-    assert (found.loras, found.controlnets) == (("portraits\\warm.safetensors",), ())
+    assert (found.loras, found.controlnets) == (("portraits/warm.safetensors",), ())
     assert (len(found.samplers), found.schedulers[:2]) == (42, ("simple", "sgm_uniform"))
     assert "KSampler" in found.node_classes
     assert "ControlNetLoader" not in found.node_classes

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from fakes.campaigns import png
 from fakes.comfyui_lane import SEVEN, Ticker, lane, planned, workflow
 from fakes.fake_comfyui import FakeComfyUI
 
 from assetline.backends.comfyui import ComfyUISettings
+from assetline.backends.comfyui.pictures import embedded_graph
 from assetline.errors import (
     BackendUnavailable,
     JobFailed,
@@ -98,7 +102,7 @@ async def test_a_queue_that_never_comes_to_us_times_out_and_the_others_stay(
 ) -> None:
     worker.hold()
     worker.submit_foreign("theirs")
-    backend = lane(worker.url, ticker, settings=ComfyUISettings(queue_s=500, longest_pause_s=20))
+    backend = lane(worker.url, ticker, settings=ComfyUISettings(start_s=500, longest_pause_s=20))
     with pytest.raises(JobTimedOut, match="had other work for 500 s"):
         await backend.generate(planned(), 1)
     await backend.close()
@@ -210,8 +214,8 @@ async def test_an_output_node_that_gives_no_picture_is_rejected_and_the_right_on
     await backend.close()
 
 
-async def test_a_download_that_was_cut_off_is_tried_once_more(worker: FakeComfyUI) -> None:
-    worker.fault("GET /view", "truncate")
+async def test_a_download_that_was_cut_off_is_tried_again(worker: FakeComfyUI) -> None:
+    worker.fault("GET /view", "truncate", "drop_before", "502")
     backend = lane(worker.url)
     render = await backend.generate(planned(), 1)
     await backend.close()
@@ -219,12 +223,16 @@ async def test_a_download_that_was_cut_off_is_tried_once_more(worker: FakeComfyU
     assert render.data == file.read_bytes()
 
 
-async def test_a_download_that_is_cut_off_twice_makes_the_worker_unavailable(worker: FakeComfyUI) -> None:
-    worker.fault("GET /view", "truncate", "truncate")
+async def test_a_download_that_is_always_cut_off_makes_the_worker_unavailable_and_is_tried_again_before_the_picture(
+    worker: FakeComfyUI,
+) -> None:
+    worker.fault("GET /view", *["truncate"] * 5)
     backend = lane(worker.url)
-    with pytest.raises(BackendUnavailable, match="gave no whole answer to GET /view"):
+    with pytest.raises(BackendUnavailable, match="gave no whole answer to GET /view") as caught:
         await backend.generate(planned(), 1)
+    render = await backend.generate(planned(), 2)
     await backend.close()
+    assert [caught.value.job_id] == [render.job_id] == worker.engine.started
 
 
 async def test_a_picture_that_is_no_longer_on_the_disk_is_lost(worker: FakeComfyUI, ticker: Ticker) -> None:
@@ -238,3 +246,58 @@ async def test_a_picture_that_is_no_longer_on_the_disk_is_lost(worker: FakeComfy
     with pytest.raises(JobLost, match="no longer has the picture assetline/"):
         await backend.generate(planned(), 1)
     await backend.close()
+
+
+async def test_another_prompt_s_picture_under_our_name_is_not_taken(worker: FakeComfyUI) -> None:
+    """Names are handed out again after files were deleted, and by a second server in the same folder."""
+    worker.engine.overwritten = 1
+    backend = lane(worker.url)
+    with pytest.raises(JobLost, match=r"gave the picture of another prompt as assetline/.*give each its own") as caught:
+        await backend.generate(planned(), 1)
+    render = await backend.generate(planned(), 2)
+    await backend.close()
+    assert caught.value.job_id == worker.engine.started[0]
+    assert embedded_graph(render.data) == render.graph
+
+
+async def test_a_picture_that_does_not_say_whose_it_is_is_taken(worker: FakeComfyUI) -> None:
+    """Workers may be started with --disable-metadata."""
+    worker.engine.writes_metadata = False
+    backend = lane(worker.url)
+    render = await backend.generate(planned(), 1)
+    await backend.close()
+    assert embedded_graph(render.data) is None
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '"graph"', '{"3": 1}', '{"3": {"inputs": []}}'])
+def test_what_is_no_graph_says_nothing_about_whose_picture_it_is(text: str) -> None:
+    assert embedded_graph(png(1, text={"prompt": text})) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", png(1)[:200], png(1)])
+def test_a_file_that_is_cut_short_or_no_png_says_nothing_about_whose_picture_it_is(data: bytes) -> None:
+    assert embedded_graph(data) is None
+
+
+async def test_two_workers_that_share_one_output_folder_each_give_their_own_pictures(tmp_path: Path) -> None:
+    with FakeComfyUI(folder=tmp_path) as first, FakeComfyUI(folder=tmp_path) as second:
+        backends = [lane(worker.url) for worker in (first, second)]
+        works = [backends[seed % 2].generate(planned(seed), 1) for seed in range(12)]
+        renders = await asyncio.gather(*works)
+        for backend in backends:
+            await backend.close()
+    graphs = [embedded_graph(render.data) for render in renders]
+    assert graphs == [render.graph for render in renders]
+    assert [graph and graph["3"]["inputs"]["seed"] for graph in graphs] == list(range(12))
+
+
+async def test_a_worker_that_takes_connections_and_answers_none_is_unavailable_after_one_look(
+    worker: FakeComfyUI, ticker: Ticker
+) -> None:
+    worker.hold()
+    ticker.at(3, worker.hang)
+    backend = lane(worker.url, settings=ComfyUISettings(read_s=0.2, silent_s=0, cancel_s=0.05), clock=ticker.clock)
+    with pytest.raises(BackendUnavailable, match="gave no whole answer"):
+        await backend.generate(planned(), 1)
+    await backend.close()
+    assert ticker.seconds < 5

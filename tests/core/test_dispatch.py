@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
 import pytest
 from fakes.lanes import ScriptedBackend, make, planned
 from fakes.virtual_time import run_virtual
 
-from assetline.dispatch import Dispatcher, DispatchOptions, Lane, Ticket
-from assetline.errors import ImageError, JobFailed, JobRejected, LaneUnsuited
+from assetline.dispatch import Dispatcher, DispatchOptions, Lane, LaneEvent, Ticket
+from assetline.dispatch.speeds import Speed, Speeds
+from assetline.errors import BackendUnavailable, ImageError, JobFailed, JobRejected, LaneUnsuited
 from assetline.policy import NO_RETRIES
-from assetline.records import Made, Outcome, PlannedRequest
+from assetline.records import Made, Outcome, PlannedRequest, Render
 
 
 def dispatch(
@@ -234,3 +235,174 @@ def test_cancelling_tells_the_backends_and_keeps_what_has_ended() -> None:
     made = run_virtual(main())
     assert sorted(made) == [0, 1, 2, 3]
     assert [("R4", "canceled"), ("R5", "canceled")] == sorted(entry for entry in lane.log if entry[1] == "canceled")
+
+
+# --- a worker that makes one picture at a time, with one more ahead
+
+
+class Worker(ScriptedBackend):
+    """One at a time, in the order in which they came; a load whenever the workflow changes."""
+
+    def __init__(self, name: str, *, load_s: float = 0.0, **options) -> None:
+        super().__init__(name, **options)
+        self.load_s = load_s
+        self.loaded = ""
+        self.loads: list[str] = []
+        self._one_at_a_time = asyncio.Lock()
+
+    async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
+        async with self._one_at_a_time:
+            if self.loaded != planned.request.workflow:
+                self.loaded = str(planned.request.workflow)
+                self.loads.append(self.loaded)
+                await asyncio.sleep(self.load_s)
+            return await super().generate(planned, attempt)
+
+
+def by_workflow(planned: PlannedRequest) -> str:
+    return str(planned.request.workflow)
+
+
+def known(*workers: Worker, workflows: str = "xy") -> Speeds:
+    return Speeds(Speed(w.name, name, w.seconds, w.load_s, samples=9) for w in workers for name in workflows)
+
+
+def run_fleet(
+    requests: Sequence[PlannedRequest], *workers: Worker, later: Sequence[tuple[float, PlannedRequest]] = (), **options
+) -> tuple[Dispatcher, float]:
+    """Run workers with one slot ahead; `later` requests come at their seconds. The dispatcher, and how long it took."""
+
+    async def come() -> AsyncIterator[list[PlannedRequest]]:
+        for at, one in later:
+            await asyncio.sleep(at - asyncio.get_running_loop().time())
+            yield [one]
+
+    async def main() -> tuple[Dispatcher, float]:
+        chosen = DispatchOptions(affinity=by_workflow, **options)
+        dispatcher = Dispatcher([Lane(worker, 2, ahead=1) for worker in workers], chosen)
+        await dispatcher.run(requests, make, lambda _: None, come() if later else None)
+        return dispatcher, asyncio.get_running_loop().time()
+
+    return run_virtual(main())
+
+
+def test_a_worker_never_waits_for_us_once_it_is_known() -> None:
+    worker = Worker("a", load_s=5)
+    _, seconds = run_fleet([planned(n) for n in range(20)], worker)
+    assert 5 + 20 == seconds
+
+
+def test_what_each_picture_took_is_learned() -> None:
+    fast, slow = Worker("fast", seconds=1, load_s=7), Worker("slow", seconds=3, load_s=7)
+    speeds = Speeds()
+    run_fleet([planned(n, workflow="x") for n in range(40)], fast, slow, speeds=speeds)
+    assert {("fast", 1.0, 7.0), ("slow", 3.0, 7.0)} == {
+        (row.lane, row.seconds, row.load_seconds) for row in speeds.rows()
+    }
+
+
+def test_each_worker_keeps_its_models_and_all_end_together() -> None:
+    workers = [Worker(name, load_s=20) for name in "abcd"]
+    requests = [planned(n, workflow="xy"[n % 2]) for n in range(200)]
+    _, seconds = run_fleet(requests, *workers, speeds=known(*workers))
+    assert [1] * 4 == [len(worker.loads) for worker in workers]
+    assert 20 + 50 == seconds
+
+
+def test_a_slow_worker_does_not_hold_up_the_end() -> None:
+    fast, slow = Worker("fast", seconds=1), Worker("slow", seconds=10)
+    _, seconds = run_fleet([planned(n, workflow="x") for n in range(15)], fast, slow, speeds=known(fast, slow))
+    assert (14, 1, 14) == (len(fast.rows()), len(slow.rows()), seconds)
+
+
+def test_what_comes_later_is_made_too() -> None:
+    worker = Worker("a")
+    dispatcher, seconds = run_fleet([planned(0)], worker, later=[(5, planned(1)), (30, planned(2))])
+    assert ["stored"] * 3 == [dispatcher.made[n].outcome.status for n in range(3)]
+    assert ["R0", "R1", "R2"] == worker.rows()
+    assert 31 == seconds
+
+
+def test_a_run_may_begin_with_nothing() -> None:
+    dispatcher, seconds = run_fleet([], Worker("a"), later=[(5, planned(0))])
+    assert (1, 6) == (len(dispatcher.made), seconds)
+
+
+def test_an_urgent_request_waits_behind_what_is_under_way_and_one_more() -> None:
+    worker = Worker("a", load_s=5)
+    urgent = planned(999, priority=9, workflow="y")
+    run_fleet([planned(n, workflow="x") for n in range(300)], worker, later=[(20.5, urgent)], speeds=known(worker))
+    waited = worker.rows().index("R999") - 16  # R15 is under way at 20.5 s, R16 is ahead
+    assert waited <= 1
+
+
+def test_what_a_dead_worker_held_is_made_by_others_where_it_costs_least() -> None:
+    dead, x, y = Worker("dead", down=(12.5, 1e9), load_s=5), Worker("x", load_s=5), Worker("y", load_s=5)
+    requests = [planned(n, workflow="xy"[n >= 20]) for n in range(60)]
+    dispatcher, _ = run_fleet(requests, dead, x, y, speeds=known(dead, x, y))
+    outcomes = [made.outcome for made in dispatcher.made.values()]
+    assert {"stored"} == set(statuses(outcomes))
+    assert sum(len(outcome.attempts) > 1 for outcome in outcomes) <= 2
+    assert len(x.loads) + len(y.loads) <= 4
+
+
+def test_a_worker_that_was_away_has_nothing_loaded() -> None:
+    worker = Worker("a", down=(10.5, 12), load_s=5)
+    speeds = known(worker)
+    events: list[LaneEvent] = []
+    run_fleet([planned(n, workflow="x") for n in range(20)], worker, speeds=speeds, listen=events.append)
+    began = [(event.detail, event.at) for event in events if event.kind == "began"]
+    assert [0.0, 12.0] == [at for detail, at in began if detail == "load"]
+
+
+def test_everything_that_happens_on_a_lane_is_told() -> None:
+    events: list[LaneEvent] = []
+    worker = Worker("a", load_s=5, answers=[None, JobFailed("out of memory")])
+    run_fleet([planned(n, workflow="x") for n in range(2)], worker, speeds=known(worker), listen=events.append)
+    assert [
+        (0.0, "taken", "R0-1-64x64", ""),
+        (0.0, "began", "R0-1-64x64", "load"),
+        (0.0, "taken", "R1-1-64x64", ""),
+        (6.0, "made", "R0-1-64x64", "6.000"),
+        (6.0, "began", "R1-1-64x64", ""),
+        (7.0, "failed", "R1-1-64x64", "out of memory"),
+        (7.0, "taken", "R1-1-64x64", ""),
+        (7.0, "began", "R1-1-64x64", "load"),
+        (8.0, "made", "R1-1-64x64", "1.000"),
+    ] == [(event.at, event.kind, event.label, event.detail) for event in events]
+    assert {("a", "x")} == {(event.lane, event.affinity) for event in events}
+
+
+def test_a_lane_that_goes_and_comes_back_or_is_gone_is_told() -> None:
+    events: list[LaneEvent] = []
+    flaps, dies = Worker("flaps", down=(2.5, 4)), Worker("dies", down=(2.5, 1e9))
+    run_fleet([planned(n) for n in range(300)], flaps, dies, listen=events.append, patience_s=20)
+    kinds = [(event.lane, event.kind) for event in events if event.kind in {"down", "up", "gone"}]
+    assert [("flaps", "down"), ("flaps", "up")] == [entry for entry in kinds if entry[0] == "flaps"]
+    assert [("dies", "down"), ("dies", "gone")] == [entry for entry in kinds if entry[0] == "dies"]
+
+
+def test_tickets_that_came_back_are_taken_even_when_nothing_more_may_be_under_way() -> None:
+    """All slots' worth of pictures wait to be stored; a failed try must not wait for the one behind it."""
+    worker = Worker("a", answers=[JobFailed("x")])
+    dispatcher, _ = run_fleet([planned(n) for n in range(4)], worker, unstored=0)
+    assert ["stored"] * 4 == [dispatcher.made[n].outcome.status for n in range(4)]
+
+
+def test_a_lane_that_goes_while_the_run_is_canceled_changes_nothing() -> None:
+    class Vanishing(Worker):
+        async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
+            try:
+                return await super().generate(planned, attempt)
+            except asyncio.CancelledError:
+                raise BackendUnavailable("a does not answer", lane="a") from None
+
+    async def main() -> None:
+        dispatcher = Dispatcher([Lane(Vanishing("a"), 2, ahead=1)])
+        run = asyncio.create_task(dispatcher.run([planned(n) for n in range(10)], make, lambda _: None))
+        await asyncio.sleep(2.5)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    run_virtual(main())

@@ -18,7 +18,8 @@ from typing import Any
 from uuid import uuid4
 
 from fakes.comfyui_nodes import DEFAULT_MODELS, Graph, Verdict, object_info, validate
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from fakes.comfyui_sockets import Send, Teller
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 MOST_BYTES = 2**36
 ALLOCATION_FAILED = (
@@ -27,6 +28,7 @@ ALLOCATION_FAILED = (
 )
 HEADER_BROKEN = "Error while deserializing header: invalid JSON in header: expected ident at line 1 column 2\n"
 SAMPLERS = ("KSampler", "KSamplerAdvanced")
+SAVERS = ("SaveImage", "PreviewImage")
 
 Item = tuple[float, str, Graph, dict[str, Any], list[str]]
 
@@ -49,17 +51,25 @@ class Latent:
 
 
 class Engine:
-    """One worker's state. `folder` holds input, output and temp; two engines may share one, as real servers may."""
+    """One worker's state. `folder` holds input, output and temp; two engines may share one, as real servers may.
+
+    `send` takes the messages for websockets: event, data, and for whom (None: for all).
+    """
 
     def __init__(self, folder: Path, models: dict[str, list[str]] | None = None) -> None:
         self.folder = folder
         self.models = {**DEFAULT_MODELS, **(models or {})}
         self.without: frozenset[str] = frozenset()
+        self.added: dict[str, dict[str, Any]] = {}  # required inputs of a newer version, by class
         self.broken: set[str] = set()
         self.keeps_prompt_id = True  # servers of before mid-2025 do not
         self.executions: Counter[str] = Counter()
         self.started: list[str] = []
         self.next_error: tuple[str, str] | None = None
+        self.obeys_interrupts = True
+        self.writes_metadata = True  # not under --disable-metadata
+        self.overwritten = 0  # so many of the next files get another prompt's picture, as in a shared folder
+        self.send: Send = lambda _event, _data, _sid: None
         self.restart()
 
     def restart(self) -> None:
@@ -67,17 +77,27 @@ class Engine:
         self.number = 0
         self.pending: list[Item] = []
         self.running: Item | None = None
+        self.teller = Teller(self.send, "", None)
         self.history: dict[str, Any] = {}
         self.cache: dict[str, list[dict[str, str]] | None] = {}
         self.thread_alive = True
         for old in (self.folder / "temp").glob("**/*.*"):
             old.unlink()
 
+    @property
+    def status(self) -> dict[str, Any]:
+        """GET /prompt, and what all sockets hear of the queue."""
+        return {"exec_info": {"queue_remaining": len(self.pending) + bool(self.running)}}
+
     def info(self) -> dict[str, Any]:
         """GET /object_info."""
         inputs = self.folder / "input"
         uploads = sorted(str(path.relative_to(inputs)) for path in inputs.glob("**/*") if path.is_file())
-        return object_info(self.models, uploads, self.without)
+        info = object_info(self.models, uploads, self.without)
+        for name, inputs in self.added.items():
+            known = info[name]["input"]
+            info[name] = {**info[name], "input": {**known, "required": {**known["required"], **inputs}}}
+        return info
 
     def submit(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """POST /prompt. Raises TypeError or ValueError where the real server answers 500."""
@@ -97,6 +117,7 @@ class Engine:
             return 400, {"error": verdict.error, "node_errors": verdict.node_errors}
         prompt_id = str(body.get("prompt_id", uuid4()) if self.keeps_prompt_id else uuid4())
         heapq.heappush(self.pending, (number, prompt_id, body["prompt"], extra, verdict.outputs))
+        self._tell_status()
         return 200, {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
 
     def advance(self) -> bool:
@@ -110,7 +131,21 @@ class Engine:
             return False
         self.started.append(self.running[1])
         self.executions[self._key(self.running)] += 1
+        self._tell_status()
+        _, prompt_id, graph, extra, _ = self.running
+        self.teller = Teller(self.send, prompt_id, extra.get("client_id"))
+        start, cached, _ = _messages(prompt_id, _Run(self, graph, extra, prompt_id).cached, ("", {}))
+        for event, facts in (start, cached):
+            self.teller.message(event, facts)
         return True
+
+    def step(self, value: int, most: int) -> None:
+        """The sampler of what runs has made a step, as far as sockets hear of it."""
+        assert self.running
+        node = _sampler(self.running[2])
+        if self.teller.node is None:
+            self.teller.start(node)
+        self.teller.step(node, value, most)
 
     def finish(self) -> None:
         """Execute what runs and put it into history, in one step as the real server does under its lock."""
@@ -123,22 +158,33 @@ class Engine:
 
     def interrupt(self, prompt_id: str | None) -> None:
         """POST /interrupt: what runs, if it is this one or none is named. Nothing at all between prompts."""
-        if not self.running or prompt_id not in {None, self.running[1]}:
+        if not self.running or prompt_id not in {None, self.running[1]} or not self.obeys_interrupts:
             return
         graph = self.running[2]
-        node = next((name for name in graph if graph[name]["class_type"] in SAMPLERS), next(iter(graph)))
+        node = _sampler(graph)
         facts = {"node_id": node, "node_type": graph[node]["class_type"], "executed": sorted(_upstream(graph, node))}
         messages = _messages(self.running[1], [], ("execution_interrupted", facts))
         self._end(list(self.running), {"outputs": {}, "status": _status(messages, ok=False), "meta": {}})
 
     def delete_pending(self, ids: list[str]) -> None:
         """POST /queue {"delete"}: pending ones alone."""
+        before = len(self.pending)
         self.pending = [item for item in self.pending if item[1] not in ids]
         heapq.heapify(self.pending)
+        if len(self.pending) < before:
+            self._tell_status()
 
     def _end(self, prompt: list[Any], entry: dict[str, Any]) -> None:
+        """The end is told before history has it, and once more after."""
+        event, facts = entry["status"]["messages"][-1]
+        self.teller.message(event, facts, to_all=event == "execution_interrupted")
         self.history[prompt[1]] = {"prompt": prompt, **entry}
         self.running = None
+        self._tell_status()
+        self.teller.over()
+
+    def _tell_status(self) -> None:
+        self.send("status", {"status": self.status}, None)
 
     @staticmethod
     def _key(item: Item) -> str:
@@ -207,11 +253,17 @@ class _Run:
         names = [*known.get("required", {}), *known.get("optional", {})]
         given = {name: item["inputs"][name] for name in names if name in item["inputs"]}
         values = {name: self._execute(value[0]) if isinstance(value, list) else value for name, value in given.items()}
-        files = self.engine.cache[self._signature(node)] if node in self.cached else None
-        if item["class_type"] in {"SaveImage", "PreviewImage"}:
-            files = files or self._save(node, item["class_type"], values)
+        if node in self.cached:
+            files = self.engine.cache[self._signature(node)]
+            if files:
+                self.engine.teller.saved(node, files)
         else:
+            self.engine.teller.start(node)
+            files = self._save(node, item["class_type"], values) if item["class_type"] in SAVERS else None
+        if item["class_type"] not in SAVERS:
             self.values[node] = self._value(node, item["class_type"], values)
+        if node not in self.cached:
+            self.engine.teller.end(node, files)
         self.done[node] = files
         return self.values.setdefault(node, None)
 
@@ -222,6 +274,8 @@ class _Run:
         if kind in {"EmptyLatentImage", "EmptySD3LatentImage"}:
             return Latent(values["width"], values["height"], values["batch_size"])
         if kind in SAMPLERS:
+            for value in () if node in self.cached else range(values["steps"]):
+                self.engine.teller.step(node, value + 1, values["steps"])
             return values["latent_image"]
         if kind == "LatentUpscale":
             return Latent(values["width"], values["height"], values["samples"].batch)
@@ -281,18 +335,33 @@ class _Run:
         for offset, picture in enumerate(values["images"]):
             filename = f"{name}_{counter + offset:05}_.png"
             (folder / filename).write_bytes(self._png(picture))
+            if self.engine.overwritten:
+                self.engine.overwritten -= 1
+                self._overwrite(folder / filename, node)
             subfolder = "" if folder == root else str(folder.relative_to(root))
             files.append({"filename": filename, "subfolder": subfolder, "type": "temp" if temp else "output"})
         return files
 
-    def _png(self, picture: Image.Image) -> bytes:
+    def _overwrite(self, path: Path, node: str) -> None:
+        """Another server's prompt had the same name in mind."""
+        inputs = {**self.graph[node]["inputs"], "filename_prefix": "somebody/else"}
+        other = {**self.graph, node: {**self.graph[node], "inputs": inputs}}
+        with Image.open(path) as picture:
+            path.write_bytes(self._png(ImageOps.invert(picture), other))
+
+    def _png(self, picture: Image.Image, graph: Graph | None = None) -> bytes:
         chunks = PngImagePlugin.PngInfo()
-        chunks.add_text("prompt", json.dumps(self.graph))
+        if self.engine.writes_metadata:
+            chunks.add_text("prompt", json.dumps(graph or self.graph))
         for name, value in (self.extra.get("extra_pnginfo") or {}).items():
             chunks.add_text(name, json.dumps(value))
         buffer = io.BytesIO()
         picture.save(buffer, "PNG", pnginfo=chunks, compress_level=1)
         return buffer.getvalue()
+
+
+def _sampler(graph: Graph) -> str:
+    return next((name for name in graph if graph[name]["class_type"] in SAMPLERS), next(iter(graph)))
 
 
 def _upstream(graph: Graph, node: str) -> set[str]:

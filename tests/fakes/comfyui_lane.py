@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from assetline.backends.comfyui import Clock, ComfyUIBackend
+from assetline.backends.comfyui import Clock, ComfyUIBackend, ComfyUISettings
 from assetline.records import ImageRequest, PlannedRequest, Value
 from assetline.workflow import Contract, Parameter, Target, Workflow
 
@@ -112,8 +112,13 @@ class Ticker:
         await asyncio.sleep(0)
 
 
-def lane(url: str, ticker: Ticker | None = None, *workflows: Workflow, **options: Any) -> ComfyUIBackend:
+def lane(
+    url: str, ticker: Ticker | None = None, *workflows: Workflow, listen: bool = False, **options: Any
+) -> ComfyUIBackend:
     """A backend for the worker at `url`, on a ticker's time, knowing `workflows` (else the seven nodes)."""
     known = {item.name: item for item in workflows or (workflow(),)}
+    settings = options.get("settings", ComfyUISettings())
+    options["settings"] = settings.model_copy(update={"listen": listen})
     options.setdefault("references", lambda sha256: b"\x89PNG" + sha256.encode())
-    return ComfyUIBackend(url, known, clock=(ticker or Ticker()).clock, **options)
+    options.setdefault("clock", (ticker or Ticker()).clock)
+    return ComfyUIBackend(url, known, **options)

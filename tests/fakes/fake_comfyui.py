@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from aiohttp import web
 from fakes.comfyui_engine import Engine
+from fakes.comfyui_sockets import Sockets
 from PIL import Image
 
 TROUBLE = "500 Internal Server Error\n\nServer got itself in trouble"
@@ -75,6 +76,11 @@ class FakeComfyUI:
         self._runner: web.AppRunner | None = None
         self._ended = asyncio.Event()
         self.port = port
+        self.sockets = Sockets(self._loop, lambda: self.engine.status, self._served)
+        self.engine.send = self.sockets.send
+        self._publishing: asyncio.Task[None] | None = None
+        self._awake = asyncio.Event()
+        self._awake.set()
 
     # ------------------------------------------------------------------ what a test may do
 
@@ -121,6 +127,11 @@ class FakeComfyUI:
                 self.engine.finish()
             self.engine.advance()
 
+    def progress(self, value: int = 1, most: int = 20) -> None:
+        """Let sockets hear of a step of the running prompt's sampler."""
+        with self._lock:
+            self.engine.step(value, most)
+
     def release(self) -> None:
         """Let all prompts end, and further ones run at once."""
         with self._lock:
@@ -128,6 +139,20 @@ class FakeComfyUI:
             if self.engine.running:
                 self.engine.finish()
             self._run()
+
+    def interrupt(self, prompt_id: str | None = None) -> None:
+        """What POST /interrupt does; without an id it is whatever runs."""
+        with self._lock:
+            self.engine.interrupt(prompt_id)
+            self._run()
+
+    def hang(self) -> None:
+        """Accept connections and answer nothing, until `wake`; what runs goes on."""
+        self._loop.call_soon_threadsafe(self._awake.clear)
+
+    def wake(self) -> None:
+        """Answer again, also what was asked meanwhile."""
+        self._loop.call_soon_threadsafe(self._awake.set)
 
     def kill_thread(self) -> None:
         """Accept and never run, as after the death of the real server's thread."""
@@ -140,6 +165,10 @@ class FakeComfyUI:
         truncate, nonsense (200, no JSON), or a status (`500`, `502`, `404`).
         """
         self._faults[route].extend(kinds)
+
+    def faults_left(self, route: str) -> int:
+        """How many of the faults of a route have not happened yet."""
+        return len(self._faults[route])
 
     def deliver_late(self) -> None:
         """Let POSTs arrive whose connection was dropped by `drop_late`."""
@@ -155,8 +184,12 @@ class FakeComfyUI:
             "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255}},
             "9": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": prefix}},
         }
+        self.submit({"prompt": graph, "prompt_id": prompt_id})
+
+    def submit(self, body: dict[str, Any]) -> None:
+        """What somebody POSTs to /prompt, without the POST."""
         with self._lock:
-            self.engine.submit({"prompt": graph, "prompt_id": prompt_id})
+            self.engine.submit(body)
             self._run()
 
     def delete_outputs(self) -> None:
@@ -185,8 +218,14 @@ class FakeComfyUI:
         await site.start()
         self.port = self._runner.addresses[0][1]
 
+        self._publishing = asyncio.create_task(self.sockets.publish())
+
     async def _close(self) -> None:
         self._ended.set()
+        self._awake.set()
+        self.sockets.drop()
+        if self._publishing:
+            self._publishing.cancel()
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
@@ -211,7 +250,11 @@ class FakeComfyUI:
             ("GET", "/models/{folder}", self._get_models),
             ("GET", "/embeddings", self._get_embeddings),
             ("POST", "/free", self._post_free),
+            ("GET", "/ws", self.sockets.handle),
         ]
+
+    def _served(self) -> tuple[str | None, str | None]:
+        return self.engine.teller.client_id, self.engine.teller.node
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -222,6 +265,10 @@ class FakeComfyUI:
             return web.Response(status=403)
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
+        await self._awake.wait()
+        if self._ended.is_set() and request.transport:
+            request.transport.abort()
+            return web.Response()
         faults = self._faults[f"{request.method} /{request.path.removeprefix('/api').split('/')[1]}"]
         try:
             if faults:
@@ -285,8 +332,7 @@ class FakeComfyUI:
         return web.json_response(answer, status=status)
 
     async def _get_prompt(self, _request: web.Request) -> web.Response:
-        count = len(self.engine.pending) + bool(self.engine.running)
-        return web.json_response({"exec_info": {"queue_remaining": count}})
+        return web.json_response(self.engine.status)
 
     async def _get_queue(self, _request: web.Request) -> web.Response:
         running = [self.engine.running] if self.engine.running else []
@@ -303,10 +349,8 @@ class FakeComfyUI:
 
     async def _post_interrupt(self, request: web.Request) -> web.Response:
         body = await request.json() if request.can_read_body else {}
-        with self._lock:
-            self.bodies["/interrupt"].append(body)
-            self.engine.interrupt(body.get("prompt_id"))
-            self._run()
+        self.bodies["/interrupt"].append(body)
+        self.interrupt(body.get("prompt_id"))
         return web.Response()
 
     async def _get_history(self, request: web.Request) -> web.Response:

@@ -5,9 +5,11 @@ Newer versions add fields and lengthen the queue's tuples: all is read by name o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from assetline.backends import State
 from assetline.records import Record
 
 _CLASSES_AND_INPUTS = {
@@ -39,6 +41,48 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class Remnant:
+    """A prompt that assetline handed in: how far it is, its graph, and the facts that it was sent with."""
+
+    prompt_id: str
+    state: State
+    graph: dict[str, Any]
+    facts: dict[str, Any]
+
+    @property
+    def request_key(self) -> str:
+        """Which request it makes."""
+        return str(self.facts.get("request_key", ""))
+
+    @property
+    def campaign(self) -> str:
+        """For which campaign."""
+        return str(self.facts.get("campaign", ""))
+
+    @property
+    def maker(self) -> str:
+        """Which lane of which process handed it in; see `adoption`."""
+        return str(self.facts.get("maker", ""))
+
+
+def read_remnants(queue: dict[str, Any], history: dict[str, Any]) -> list[Remnant]:
+    """From GET /queue and, read after it, GET /history. Of what has ended, only what succeeded."""
+    ended = [item["prompt"] for item in history.values() if _has_succeeded(item)]
+    return [
+        *_remnants(ended, "finished"),
+        *_remnants(queue["queue_running"], "running"),
+        *_remnants(queue["queue_pending"], "pending"),
+    ]
+
+
+def _remnants(items: list[Any], state: State) -> Iterator[Remnant]:
+    for item in items:
+        facts = item[3].get("assetline") if isinstance(item[3], dict) else None
+        if isinstance(facts, dict) and isinstance(item[2], dict):
+            yield Remnant(str(item[1]), state, item[2], facts)
+
+
+@dataclass(frozen=True)
 class ImageFile:
     """A picture on the worker's disk, as /view wants it named. `type` is `output`, `temp` or `input`."""
 
@@ -67,10 +111,14 @@ class HistoryEntry:
         """From one value of GET /history/{id}; `status` may be null there."""
         status = item.get("status") or {}
         return cls(
-            succeeded=status.get("status_str", "success") == "success",
+            succeeded=_has_succeeded(item),
             messages={str(message[0]): dict(message[1]) for message in status.get("messages", [])},
             images={node: _image_files(output) for node, output in (item.get("outputs") or {}).items()},
         )
+
+
+def _has_succeeded(item: dict[str, Any]) -> bool:
+    return str((item.get("status") or {}).get("status_str", "success")) == "success"
 
 
 def _image_files(output: dict[str, Any]) -> tuple[ImageFile, ...]:
@@ -83,7 +131,7 @@ def _image_files(output: dict[str, Any]) -> tuple[ImageFile, ...]:
 class Capabilities(Record):
     """What a worker can do, by its own /object_info. `node_classes` is sorted.
 
-    Files are spelled as this worker spells them: one on Windows has back-slashes between folder and file.
+    Files in folders are written with `/`, though a worker on Windows has back-slashes; each is sent its own form.
     """
 
     version: str = ""
@@ -102,7 +150,19 @@ class Capabilities(Record):
 
 
 def _choices(object_info: dict[str, Any], class_type: str, name: str) -> tuple[str, ...]:
-    """The choices of an input, from `[[...], {}]` or the newer `["COMBO", {"options": [...]}]`."""
     config = object_info.get(class_type, {}).get("input", {}).get("required", {}).get(name, [[]])
-    options = config[0] if isinstance(config[0], list) else config[1].get("options", [])
-    return tuple(str(option) for option in options)
+    return tuple(plain(choice) for choice in read_choices(config))
+
+
+def plain(name: str) -> str:
+    """A file's name as all workers' names can be compared."""
+    return name.replace("\\", "/")
+
+
+def read_choices(config: list[Any]) -> tuple[str, ...]:
+    """The choices of an input, from `[[...], {}]` or the newer `["COMBO", {"options": [...]}]`; else none."""
+    options = config[0] if config else None
+    if not isinstance(options, list):
+        limits = config[1] if len(config) > 1 and isinstance(config[1], dict) else {}
+        options = limits.get("options")
+    return tuple(str(option) for option in options) if isinstance(options, list) else ()

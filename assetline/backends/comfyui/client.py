@@ -5,6 +5,7 @@ Facts measured on ComfyUI 0.3.64. No Origin header is ever sent: the server answ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from json import JSONDecodeError
 from typing import Any
@@ -12,12 +13,20 @@ from urllib.parse import quote
 
 import httpx
 
-from assetline.backends.comfyui.answers import Capabilities, HistoryEntry, ImageFile, Queue
+from assetline.backends.comfyui.answers import (
+    Capabilities,
+    HistoryEntry,
+    ImageFile,
+    Queue,
+    Remnant,
+    read_remnants,
+)
 from assetline.errors import BackendUnavailable, JobFailed, JobLost, OptionError
 
 _GATEWAY = {502, 503, 504}  # a proxy's answers: the worker behind it gave none
 _TOO_LARGE = 413
 _ERROR_TEXT_SHOWN = 300
+_NEWEST_LOOKED_AT = 500  # of the history, for what a killed run left: 0.5 MB (368 kB for 385 small graphs)
 
 
 class AnswerLost(BackendUnavailable):
@@ -51,6 +60,19 @@ class ComfyUIClient:
         self._http = http or httpx.AsyncClient(verify=address.scheme == "https")
         self._owned = http is None
 
+    @property
+    def socket_address(self) -> str:
+        """Where the worker's websocket is, without credentials."""
+        return f"{self.url.replace('http', 'ws', 1)}/ws"
+
+    @property
+    def socket_headers(self) -> dict[str, str]:
+        """What to send along there: the credentials, if the address has any."""
+        if not isinstance(self._auth, httpx.BasicAuth):
+            return {}
+        request = httpx.Request("GET", self.url)
+        return {"Authorization": next(self._auth.auth_flow(request)).headers["Authorization"]}
+
     async def close(self) -> None:
         """Close the connections, unless they were lent."""
         if self._owned:
@@ -74,6 +96,23 @@ class ComfyUIClient:
         try:
             return Queue.read(answer)
         except (KeyError, IndexError, TypeError) as exc:
+            raise self._strange("/queue") from exc
+
+    async def node_class(self, name: str) -> dict[str, Any]:
+        """GET /object_info/{name}: the inputs of one node class (2 ms); empty for a class that the worker lacks."""
+        try:
+            answer = _json_object(await self._ask("GET", f"/object_info/{quote(name, safe='')}"))
+        except Refused:
+            return {}
+        found = (answer or {}).get(name)
+        return found if isinstance(found, dict) else {}
+
+    async def remnants(self) -> list[Remnant]:
+        """What assetline has handed in and not yet taken away: GET /queue, then the newest of GET /history."""
+        queue = await self._get("/queue")
+        try:
+            return read_remnants(queue, await self._get(f"/history?max_items={_NEWEST_LOOKED_AT}"))
+        except (KeyError, IndexError, TypeError, AttributeError) as exc:
             raise self._strange("/queue") from exc
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
@@ -100,9 +139,9 @@ class ComfyUIClient:
         """Stop this prompt. To be sent only while it runs: servers of before mid-2025 stop whatever runs instead."""
         await self._served("POST", "/interrupt", json={"prompt_id": prompt_id})
 
-    async def forget(self, prompt_id: str) -> None:
-        """Take a finished prompt out of the history, which keeps 10,000 whole graphs in memory otherwise."""
-        await self._served("POST", "/history", json={"delete": [prompt_id]})
+    async def forget(self, prompt_ids: Sequence[str]) -> None:
+        """Take finished prompts out of the history, which keeps 10,000 whole graphs in memory otherwise."""
+        await self._served("POST", "/history", json={"delete": list(prompt_ids)})
 
     async def upload(self, name: str, data: bytes) -> str:
         """POST /upload/image into the input folder; return the name for LoadImage, which may be another one.

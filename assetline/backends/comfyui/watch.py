@@ -21,9 +21,13 @@ class ComfyUISettings(Record):
     """Time limits of a ComfyUI lane, in seconds.
 
     `read_s` is above the 10 s for which a checkpoint load or a large JSON can hold the server's interpreter
-    (measured on 0.3.64). `idle_s`: waiting while the worker runs nothing at all. `run_s`: from its turn to its
-    end, the load of a checkpoint included. `queue_s`: behind other prompts and to its end. `search_s`: the
-    pauses between looks for a prompt whose POST got no answer.
+    (measured on 0.3.64). `search_s`: the pauses between looks for a prompt whose POST got no answer. `listen`:
+    whether to open a websocket, which makes it only faster, and `stall_s` possible.
+
+    What ends the wait for a picture: `idle_s` without its turn, while the worker runs nothing at all (the worker
+    counts as down); `start_s` without its turn, behind others' work (it is taken out of the queue); `stall_s`
+    without a step or another node, where the websocket told of them before; `run_s` from its turn to its end, the
+    load of a checkpoint included (it is interrupted in both cases, and the worker counts as down if it goes on).
     """
 
     connect_s: float = Field(default=5, gt=0)
@@ -33,10 +37,12 @@ class ComfyUISettings(Record):
     queue_every: int = Field(default=4, ge=1)
     silent_s: float = Field(default=10, ge=0)
     idle_s: float = Field(default=20, gt=0)
+    start_s: float = Field(default=3600, gt=0)
+    stall_s: float = Field(default=600, gt=0)
     run_s: float = Field(default=1800, gt=0)
-    queue_s: float = Field(default=7200, gt=0)
     cancel_s: float = Field(default=5, gt=0)
-    search_s: tuple[float, ...] = (0.2, 1, 3)
+    search_s: tuple[float, ...] = (0.2, 1, 3, 6)
+    listen: bool = True
 
 
 class Watch:
@@ -50,7 +56,9 @@ class Watch:
         self._job = job
         self._settings = settings
         self._began = now
+        self._pace_from = now
         self._turn = now
+        self._waits = False
         self._idle_since: float | None = None
         self._silent_since: float | None = None
         self._looks = 0
@@ -62,21 +70,31 @@ class Watch:
 
     def pause(self, now: float) -> float:
         """Seconds until the next look: a tenth of the time gone by, within the settings' bounds."""
-        share = (now - self._began) * PAUSE_SHARE
+        share = (now - self._pace_from) * PAUSE_SHARE
         return min(max(share, self._settings.first_pause_s), self._settings.longest_pause_s)
 
-    def not_yet(self, queue: Queue | None, now: float) -> None:
-        """History does not have it. Raises JobLost, JobTimedOut, BackendUnavailable (the worker runs nothing)."""
+    def hear_end(self, now: float) -> None:
+        """It is said to have ended: history has it now or in a moment, so the pauses are short once more."""
+        self._pace_from = now
+
+    def not_yet(self, queue: Queue | None, now: float, moved_at: float | None = None) -> None:
+        """History does not have it. `moved_at`: when a step or node of it was last heard of, where that can be heard.
+
+        Raises JobLost, JobTimedOut, BackendUnavailable (the worker runs nothing).
+        """
         self._looks += 1
         self._silent_since = None
         if queue is not None:
             self._place(queue, now)
+        if moved_at is not None:
+            self._waits = False
+            self._stall(moved_at, now)
         self._limit(now)
 
-    def no_answer(self, exc: BackendUnavailable, now: float) -> None:
+    def no_answer(self, exc: BackendUnavailable, asked_at: float, now: float) -> None:
         """The worker gave no answer. Raises `exc` once it has been silent for `silent_s`, a limit being over before."""
         if self._silent_since is None:
-            self._silent_since = now
+            self._silent_since = asked_at
         if now - self._silent_since >= self._settings.silent_s:
             raise exc
         self._limit(now)
@@ -86,10 +104,13 @@ class Watch:
             self._count_absence()
             return
         self._absent = 0
-        if self._job.prompt_id in queue.running:
+        self._waits = self._job.prompt_id not in queue.running
+        if not self._waits:
             self._idle_since = None
-        elif queue.running:
-            self._idle_since, self._turn = None, now
+            return
+        self._turn = now
+        if queue.running:
+            self._idle_since = None
         else:
             self._count_idleness(now)
 
@@ -112,16 +133,23 @@ class Watch:
                 f"accepts pictures but has run nothing for {self._settings.idle_s:g} s. Restart ComfyUI there.",
             )
 
+    def _stall(self, moved_at: float, now: float) -> None:
+        if now - moved_at >= self._settings.stall_s:
+            raise self._error(
+                JobTimedOut,
+                f"has not moved on with the picture for {self._settings.stall_s:g} s; it was interrupted there.",
+            )
+
     def _limit(self, now: float) -> None:
+        if self._waits and now - self._began >= self._settings.start_s:
+            raise self._error(
+                JobTimedOut,
+                f"had other work for {self._settings.start_s:g} s; the picture was taken back there. "
+                "Give it to another worker, or wait until that one is free.",
+            )
         if now - self._turn >= self._settings.run_s:
             raise self._error(
                 JobTimedOut, f"did not finish the picture within {self._settings.run_s:g} s; it was taken back there."
-            )
-        if now - self._began >= self._settings.queue_s:
-            raise self._error(
-                JobTimedOut,
-                f"had other work for {self._settings.queue_s:g} s; the picture was taken back there. "
-                "Give it to another worker, or wait until that one is free.",
             )
 
     def _error(self, kind: type[BackendError], words: str) -> BackendError:
