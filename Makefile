@@ -16,9 +16,9 @@ demo: setup ## run campaigns/spring-launch.csv on the embedded defaults
 	@$(BIN)/assetline run $(SHEET)
 
 test: setup check ## the whole test suite
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-check: setup ## format, lint, types, import floors, core tests: seconds
+check: setup ## format, lint, types, import floors: seconds
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: .venv/bin/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy

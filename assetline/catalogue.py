@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError
 
 from assetline.errors import OptionError
 from assetline.records import Record
+from assetline.yaml_reader import read_yaml
 
 RATIO_TOLERANCE = 0.01  # a render may differ from its channel by this share; nobody sees a crop of 1 %
 RENDER_STEP_PX = 8  # latents are an eighth of the picture's side
@@ -93,28 +93,13 @@ def load_catalogue(folder: Path) -> Catalogue:
     return catalogue
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML's own reader takes the last of two equal keys in silence; a preset would vanish."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  # PyYAML's signature
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} is there twice; remove one", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path, known: set[str], faults: list[str]) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = yaml.load(path.read_text("utf-8-sig"), _UniqueKeys)  # noqa: S506  # a SafeLoader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        faults.append(f"{path.name}: cannot be read: {_yaml_message(exc)}")
+        content = read_yaml(path.read_text("utf-8-sig"))
+    except (OSError, ValueError) as exc:
+        faults.append(f"{path.name}: cannot be read: {exc}.")
         return {}
     if content is None:
         return {}
@@ -125,12 +110,6 @@ def _read_yaml(path: Path, known: set[str], faults: list[str]) -> dict[str, Any]
         f"{path.name}: {key!r} is not a known key. Known: {_listed(known)}." for key in content if key not in known
     )
     return content
-
-
-def _yaml_message(exc: Exception) -> str:
-    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark:
-        return f"line {exc.problem_mark.line + 1}: {exc.problem}."
-    return f"{exc}."
 
 
 def _records(

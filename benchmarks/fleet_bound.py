@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 from scipy.optimize import linprog
 
-from benchmarks.fleet_traces import Trace, least
+from benchmarks.fleet_traces import Trace, least, lower_bound
 
 
 def tight_bound(trace: Trace) -> float:
@@ -20,13 +20,14 @@ def tight_bound(trace: Trace) -> float:
     makes at most the whole pictures that fit into T behind the load, times the share of that load which it does. Its
     loads add up to at least the share that takes part, its time to at most T times that; each model is loaded once. A
     schedule that ends by T is such a plan with shares of 0 and 1, so where there is no plan there is no schedule.
+    It is looked for from the stated bound upwards.
     """
     counts = Counter(one.model for one in trace.requests)
     models = sorted(counts)
     seconds = np.array([[trace.seconds[model] / speed for model in models] for speed in trace.speeds])
     loads = np.tile([trace.loads[model] for model in models], (len(trace.speeds), 1))
     wanted = np.array([counts[model] for model in models])
-    return least(lambda until: _fits(until, seconds, loads, wanted), float(loads.min()))
+    return least(lambda until: _fits(until, seconds, loads, wanted), lower_bound(trace))
 
 
 def _fits(until: float, seconds: np.ndarray, loads: np.ndarray, wanted: np.ndarray) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 Outages = tuple[tuple[float, float], ...]  # from, until; inf for a worker that dies
-PRECISION = 0.0005
+PRECISION = 0.0005  # of a bound that is searched for
+STEP = 1.05
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,9 @@ def least(holds: Callable[[float], bool], low: float) -> float:
     """The least value, not below `low`, from which `holds` holds; rounded down, so that it is a bound."""
     if holds(low):
         return low
-    high = low * 2
+    high = low * STEP
     while not holds(high):
-        low, high = high, high * 2
+        low, high = high, high * STEP
     while high - low > PRECISION * high:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)

@@ -122,7 +122,8 @@ class _Filling:
         """
         for stage in self._stages:
             for lane, group in stage.loaded:
-                self._give(lane, group)
+                if self._left[group] and (room := self._room(lane, group)) > 0:
+                    self._give(lane, group, room)
             for lane in stage.lanes:
                 if not any(self._shares[lane]):
                     self._take_one(lane, stage.groups, by_load=by_load)
@@ -132,24 +133,25 @@ class _Filling:
         return self._shares
 
     def _take_one(self, lane: int, groups: Iterable[int], *, by_load: bool) -> None:
-        """The group that fills the lane best; one that it would finish before the time only if none is longer."""
-        best, chosen = (False, 0.0), -1
+        """The group that fills an idle lane best; one that it would finish before the time only if none is longer."""
+        seconds, loads, slack = self._rest.seconds[lane], self._rest.loads[lane], self._slack[lane]
+        best, chosen, most = (False, 0.0), -1, 0
         for group in groups:
-            room = self._room(lane, group)
+            left = self._left[group]
+            room = int((slack - loads[group]) / seconds[group] + EPSILON) if left else 0
             if room <= 0:
                 continue
-            fills = self._left[group] >= room
-            useful = min(room, self._left[group]) * self._work[group]
-            rank = (fills, self._rest.loads[lane][group] if fills and by_load else useful)
+            fills = left >= room
+            rank = (fills, loads[group] if fills and by_load else min(room, left) * self._work[group])
             if rank > best:
-                best, chosen = rank, group
+                best, chosen, most = rank, group, room
         if chosen >= 0:
-            self._give(lane, chosen)
+            self._give(lane, chosen, most)
 
     def _place(self, group: int, lanes: Sequence[int]) -> bool:
         """Put what is left of a group where it costs least; whether there was room."""
         while left := self._left[group]:
-            best, chosen = (False, -inf), -1
+            best, chosen, most = (False, -inf), -1, 0
             for lane in lanes:
                 room = self._room(lane, group)
                 if room <= 0:
@@ -157,25 +159,22 @@ class _Filling:
                 cost = self._load(lane, group) * self._pace[lane]
                 rank = (True, -cost) if room >= left else (False, room * self._work[group] - cost)
                 if rank > best:
-                    best, chosen = rank, lane
+                    best, chosen, most = rank, lane, room
             if chosen < 0:
                 return False
-            self._give(chosen, group)
+            self._give(chosen, group, most)
         return True
 
     def _load(self, lane: int, group: int) -> float:
         return 0.0 if self._shares[lane][group] else self._rest.loads[lane][group]
 
     def _room(self, lane: int, group: int) -> int:
-        """How many pictures of the group the lane can still make; none of a group that is done."""
-        if not self._left[group]:
-            return 0
-        return int((self._slack[lane] - self._load(lane, group)) / self._rest.seconds[lane][group] + EPSILON)
+        """How many pictures of the group the lane can still make."""
+        load = 0.0 if self._shares[lane][group] else self._rest.loads[lane][group]
+        return int((self._slack[lane] - load) / self._rest.seconds[lane][group] + EPSILON)
 
-    def _give(self, lane: int, group: int) -> None:
-        count = min(self._left[group], self._room(lane, group))
-        if count <= 0:
-            return
+    def _give(self, lane: int, group: int, room: int) -> None:
+        count = min(self._left[group], room)
         self._slack[lane] -= count * self._rest.seconds[lane][group] + self._load(lane, group)
         self._shares[lane][group] += count
         self._left[group] -= count

@@ -6,7 +6,7 @@ Nothing waits here; the choice is the scheduler's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from assetline.dispatch.lane import Lane
@@ -26,6 +26,7 @@ class RequestQueue:
         self._scheduler = Scheduler(speeds)
         self._fresh: dict[Kind, deque[Ticket]] = {}
         self._returned: list[Ticket] = []
+        self._lines: dict[Key, list[deque[Ticket]]] = {}
         self._last_taken: dict[tuple[str, int], float] = {}
 
     def __bool__(self) -> bool:
@@ -64,7 +65,7 @@ class RequestQueue:
             if ticket := self._pop(group.key):
                 self._last_taken[group.affinity, group.priority] = now
                 return ticket
-            self.changed()  # a lane has refused something since the plan was made: the groups are others now
+            self.changed()  # it was taken past the plan
         return None
 
     def take_returned(self, lane: Lane) -> Ticket | None:
@@ -88,39 +89,33 @@ class RequestQueue:
         return homeless
 
     def _situation(self, now: float) -> Situation:
-        waiting: dict[Key, list[Ticket]] = {}  # the first of each line
-        counts: dict[Key, int] = {}
-        for key, tickets in self._lines():
-            waiting.setdefault(key, []).append(tickets[0])
-            counts[key] = counts.get(key, 0) + len(tickets)
-        groups = [self._group(key, counts[key], firsts) for key, firsts in waiting.items()]
+        """All that waits, in groups as things stand; `_lines` keeps the tickets of each until the next look."""
+        self._lines = {}
+        for ticket in self._returned:
+            key = _names(self._takers(ticket)), ticket.affinity, ticket.planned.priority
+            self._lines.setdefault(key, []).append(deque([ticket]))
+        for (lanes, affinity, priority), tickets in self._fresh.items():
+            if tickets:
+                self._lines.setdefault((_names(_able(lanes, affinity)), affinity, priority), []).append(tickets)
+        groups = [self._group(key, lines) for key, lines in self._lines.items()]
         return Situation(groups, [lane.state(now, self._speeds) for lane in self._lanes if lane.is_up])
 
-    def _group(self, key: Key, count: int, firsts: Iterable[Ticket]) -> Group:
+    def _group(self, key: Key, lines: Sequence[deque[Ticket]]) -> Group:
         lanes, affinity, priority = key
-        first = min(firsts, key=lambda ticket: ticket.number)
+        first = min((tickets[0] for tickets in lines), key=lambda ticket: ticket.number)
         since = max(first.since, self._last_taken.get((affinity, priority), first.since))
-        return Group(lanes, affinity, priority, count, first.number, since)
+        return Group(lanes, affinity, priority, sum(map(len, lines)), first.number, since)
 
     def _pop(self, key: Key) -> Ticket | None:
         """The first of a group, if there is one: one that came back, or the next in the order of the sheet."""
-        firsts = [tickets[0] for found, tickets in self._lines() if found == key]
-        first = min(firsts, key=lambda ticket: (ticket.entered is None, ticket.order), default=None)
-        if first is None:
+        lines = [tickets for tickets in self._lines[key] if tickets]
+        line = min(lines, key=lambda tickets: (tickets[0].entered is None, tickets[0].order), default=None)
+        if line is None:
             return None
-        if first.entered:
-            self._returned.remove(first)
-        else:
-            next(tickets for tickets in self._fresh.values() if tickets and tickets[0] is first).popleft()
-        return first
-
-    def _lines(self) -> Iterator[tuple[Key, Sequence[Ticket]]]:
-        """Tickets that wait in a line, with the group to which they belong as things stand."""
-        for ticket in self._returned:
-            yield (_names(self._takers(ticket)), ticket.affinity, ticket.planned.priority), (ticket,)
-        for (lanes, affinity, priority), tickets in self._fresh.items():
-            if tickets:
-                yield (_names(_able(lanes, affinity)), affinity, priority), tickets
+        ticket = line.popleft()
+        if ticket.entered:
+            self._returned.remove(ticket)
+        return ticket
 
     def _suited(self, ticket: Ticket) -> list[Lane]:
         return [lane for lane in self._lanes if ticket.suits(lane)]

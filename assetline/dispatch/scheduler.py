@@ -17,7 +17,7 @@ FRESH_S = 1.0  # so old may a plan be by which a lane is told to wait
 TOLERANCE = 1.0  # of a picture, by which a lane may be early or late before the rest is planned anew
 QUICK_PAIRS = 1000  # lanes x groups that are planned in about 10 ms; a larger plan is kept for as many s as ms
 LEAST_STREAK = 32  # pictures for which nothing else need be loaded while another group waits (InvokeAI's bound), or
-LOADS_IN_STREAK = 40  # as long as so many loads take, if that is longer: changing then costs 2.5 % at most
+LOADS_IN_STREAK = 100  # as long as so many loads take, if that is longer: changing then costs 1 % at most
 
 Key = tuple[frozenset[str], str, int]  # the lanes that may take it, what is to be loaded, the priority
 
@@ -203,7 +203,7 @@ class _Plan:
         back_s = self._speeds.load_seconds(lane.name, loaded)
         patience_s = max(LEAST_STREAK * self._seconds(lane, loaded), LOADS_IN_STREAK * back_s)
         for stop in stops:
-            if stop.group.affinity == loaded:
+            if not loaded or stop.group.affinity == loaded:
                 continue
             turn_at = stop.group.since + patience_s
             stop.is_overdue = turn_at <= self.made_at

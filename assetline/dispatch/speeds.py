@@ -39,11 +39,13 @@ class _Seen:
     first: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     samples: int = 0
     seconds: float = 0.0
-    load_seconds: float = 0.0
+    load_seconds: float | None = None
 
-    def settle(self) -> None:
-        """Work out the estimates once; they are asked for much more often than pictures end."""
-        self.seconds, self.load_seconds = _median(self.warm), _median(self.loads)
+    def settle(self) -> bool:
+        """Work out the estimates once, since they are asked for more often than pictures end. Whether a load is new."""
+        before = self.load_seconds
+        self.seconds, self.load_seconds = _median(self.warm), _median(self.loads) if self.loads else None
+        return self.load_seconds != before
 
 
 class Speeds:
@@ -99,7 +101,7 @@ class Speeds:
     def rows(self) -> list[Speed]:
         """What has been learned, to be kept between runs."""
         return [
-            Speed(lane, affinity, seen.seconds, seen.load_seconds if seen.loads else None, seen.samples)
+            Speed(lane, affinity, seen.seconds, seen.load_seconds, seen.samples)
             for (lane, affinity), seen in self._seen.items()
             if seen.warm
         ]
@@ -114,11 +116,11 @@ class Speeds:
 
     def _settle(self, lane: str, affinity: str) -> None:
         """Work the pair's estimates out anew; raise the version if they have moved by more than a little."""
-        self._seen[lane, affinity].settle()
+        seen = self._seen[lane, affinity]
+        if seen.settle():
+            found = [one.load_seconds for (_, other), one in self._seen.items() if other == affinity]
+            self._loads[affinity] = _median(seconds for seconds in found if seconds is not None)
         self._lanes.add(lane)
-        loads = [seen.load_seconds for (_, other), seen in self._seen.items() if other == affinity and seen.loads]
-        if loads:
-            self._loads[affinity] = _median(loads)
         now = (self.seconds(lane, affinity), self.load_seconds(lane, affinity))
         before = self._told.get((lane, affinity), (0.0, 0.0))
         if any(abs(a - b) > NOTEWORTHY * max(a, b) for a, b in zip(now, before, strict=True)):

@@ -7,11 +7,11 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import yaml
 from pydantic import ValidationError
 
 from assetline.errors import WorkflowError
 from assetline.workflow.contract import Contract, Parameter, Target, Workflow, canonical_json, is_link, value_problem
+from assetline.yaml_reader import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,16 +110,13 @@ def _node_faults(graph: dict[str, Any], node: object) -> Iterator[str]:
 def _read_contract(path: Path, faults: list[str]) -> Contract | None:
     """The contract, or None with its faults added."""
     try:
-        return Contract.model_validate(yaml.safe_load(path.read_text("utf-8-sig")))
+        return Contract.model_validate(read_yaml(path.read_text("utf-8-sig")))
     except FileNotFoundError:
         faults.append(f"{path.name}: is missing; write it as README.md beside the workflows says.")
     except ValidationError as exc:
         found = dict.fromkeys(_field_fault(error) for error in exc.errors())
         faults.extend(f"{path.name}: {fault}" for fault in found)
-    except yaml.MarkedYAMLError as exc:
-        line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
-        faults.append(f"{path.name}: {line}{exc.problem}.")
-    except (OSError, ValueError, yaml.YAMLError) as exc:
+    except (OSError, ValueError) as exc:
         faults.append(f"{path.name}: cannot be read: {exc}.")
     return None
 

@@ -40,7 +40,7 @@ def asked_for(worker: FakeComfyUI) -> list[str]:
 async def test_a_file_in_a_folder_is_sent_as_the_worker_spells_it(worker: FakeComfyUI, wanted: str, has: str) -> None:
     """A worker on Windows lists its files with back-slashes, and refuses any other form."""
     worker.engine.models["checkpoints"] = ["other.safetensors", has]
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     render = await backend.generate(planned(checkpoint=wanted), 1)
     await backend.close()
     assert render.graph is not None
@@ -49,7 +49,7 @@ async def test_a_file_in_a_folder_is_sent_as_the_worker_spells_it(worker: FakeCo
 
 
 async def test_a_file_that_the_worker_lacks_is_sent_as_it_was_written(worker: FakeComfyUI) -> None:
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     with pytest.raises(LaneUnsuited, match=r"lacks ckpt_name 'xl/none\.safetensors'"):
         await backend.generate(planned(checkpoint="xl/none.safetensors"), 1)
     await backend.close()
@@ -70,7 +70,7 @@ def test_only_choices_are_spelled_and_an_exact_one_is_left_alone() -> None:
 
 
 async def test_each_node_class_is_asked_for_once(worker: FakeComfyUI) -> None:
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     for seed in range(3):
         await backend.generate(planned(seed), 1)
     await backend.close()
@@ -79,7 +79,7 @@ async def test_each_node_class_is_asked_for_once(worker: FakeComfyUI) -> None:
 
 async def test_a_class_that_the_worker_did_not_know_is_asked_for_again(worker: FakeComfyUI) -> None:
     worker.engine.without = frozenset({"KSampler"})
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     with pytest.raises(LaneUnsuited):
         await backend.generate(planned(), 1)
     worker.engine.without = frozenset()
@@ -90,7 +90,7 @@ async def test_a_class_that_the_worker_did_not_know_is_asked_for_again(worker: F
 
 async def test_all_classes_are_asked_for_again_once_the_worker_was_away(worker: FakeComfyUI) -> None:
     """It may have been updated meanwhile."""
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     await backend.generate(planned(), 1)
     worker.stop()
     with pytest.raises(BackendUnavailable):
@@ -103,7 +103,7 @@ async def test_all_classes_are_asked_for_again_once_the_worker_was_away(worker: 
 
 async def test_a_new_required_input_with_a_default_is_filled_in_and_told(worker: FakeComfyUI) -> None:
     worker.engine.added["KSampler"] = {"noise_kind": [["gaussian", "pink"], {"default": "pink"}]}
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     render = await backend.generate(planned(), 1)
     await backend.close()
     assert render.graph is not None
@@ -115,7 +115,7 @@ async def test_a_new_required_input_with_a_default_is_filled_in_and_told(worker:
 
 async def test_a_new_required_input_without_a_default_is_the_worker_s_to_refuse(worker: FakeComfyUI) -> None:
     worker.engine.added["KSampler"] = {"guide": ["GUIDE"]}
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     with pytest.raises(JobRejected, match=r"guide is missing \(node 3, KSampler\)"):
         await backend.generate(planned(), 1)
     await backend.close()
@@ -126,7 +126,7 @@ async def test_a_worker_that_does_not_tell_of_its_classes_makes_pictures_all_the
     worker: FakeComfyUI, fault: str
 ) -> None:
     worker.fault("GET /object_info", *[fault] * len(CLASSES))
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     render = await backend.generate(planned(), 1)
     await backend.close()
     assert render.notes == ()
@@ -134,7 +134,7 @@ async def test_a_worker_that_does_not_tell_of_its_classes_makes_pictures_all_the
 
 async def test_a_worker_that_is_gone_while_it_is_asked_is_unavailable_and_was_sent_nothing(worker: FakeComfyUI) -> None:
     worker.fault("GET /object_info", "drop_before")
-    backend = lane(worker.url)
+    backend = lane(worker.url, asks=True)
     with pytest.raises(BackendUnavailable):
         await backend.generate(planned(), 1)
     await backend.close()

@@ -509,7 +509,7 @@ NODES = "3 (KSampler), 5 (EmptyLatentImage), 6 (CLIPTextEncode), 9 (SaveImage)"
             contract_with(profiles={"draft": {"steps": 61}}),
             "profiles.draft.steps: 61 is not a whole number from 1 to 60.",
         ),
-        ("name: [", "line 1: expected the node content, but found '<stream end>'."),
+        ("name: [", "cannot be read: line 2: did not find expected node content."),
         ("just words", "'just words' cannot be used: Input should be a valid dictionary or instance of Contract."),
     ],
 )

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from fakes.comfyui_nodes import CLASSES
+
 from assetline.backends.comfyui import Clock, ComfyUIBackend, ComfyUISettings
 from assetline.records import ImageRequest, PlannedRequest, Value
 from assetline.workflow import Contract, Parameter, Target, Workflow
@@ -113,12 +115,23 @@ class Ticker:
 
 
 def lane(
-    url: str, ticker: Ticker | None = None, *workflows: Workflow, listen: bool = False, **options: Any
+    url: str,
+    ticker: Ticker | None = None,
+    *workflows: Workflow,
+    listen: bool = False,
+    asks: bool = False,
+    **options: Any,
 ) -> ComfyUIBackend:
-    """A backend for the worker at `url`, on a ticker's time, knowing `workflows` (else the seven nodes)."""
+    """A backend for the worker at `url`, on a ticker's time, knowing `workflows` (else the seven nodes).
+
+    It knows the worker's node classes already, unless it `asks`: half of a small picture's time here goes on that.
+    """
     known = {item.name: item for item in workflows or (workflow(),)}
     settings = options.get("settings", ComfyUISettings())
     options["settings"] = settings.model_copy(update={"listen": listen})
     options.setdefault("references", lambda sha256: b"\x89PNG" + sha256.encode())
     options.setdefault("clock", (ticker or Ticker()).clock)
-    return ComfyUIBackend(url, known, **options)
+    backend = ComfyUIBackend(url, known, **options)
+    if not asks:
+        backend._binder._classes.update(CLASSES)
+    return backend

@@ -20,10 +20,10 @@ DEFAULT_MODELS = {
     "diffusion_models": [],
     "text_encoders": [],
 }
-_CLASSES: dict[str, Any] = json.loads(Path(__file__).with_name("comfyui_object_info.json").read_text())
+CLASSES: dict[str, Any] = json.loads(Path(__file__).with_name("comfyui_object_info.json").read_text())
 _FILE_LISTS = [
     (name, section, field_name)
-    for name, item in _CLASSES.items()
+    for name, item in CLASSES.items()
     for section, inputs in item["input"].items()
     for field_name, config in inputs.items()
     if str(config[0]).startswith("models:") or (name, field_name) == ("LoadImage", "image")
@@ -36,10 +36,10 @@ Error = dict[str, Any]
 
 def object_info(models: dict[str, list[str]], uploads: list[str], without: frozenset[str]) -> dict[str, Any]:
     """GET /object_info for a worker with these files and without these classes."""
-    info = {name: item for name, item in _CLASSES.items() if name not in without}
+    info = {name: item for name, item in CLASSES.items() if name not in without}
     for name, section, field_name in _FILE_LISTS:
         if name in info:
-            info[name] = copy.deepcopy(_CLASSES[name])
+            info[name] = copy.deepcopy(CLASSES[name])
             config = info[name]["input"][section][field_name]
             config[0] = uploads if name == "LoadImage" else models.get(config[0].removeprefix("models:"), [])
     return info

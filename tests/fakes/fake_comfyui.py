@@ -227,8 +227,12 @@ class FakeComfyUI:
         if self._publishing:
             self._publishing.cancel()
         if self._runner:
-            await self._runner.cleanup()
-            self._runner = None
+            server, runner, self._runner = self._runner.server, self._runner, None
+            await runner.cleanup()
+            for _ in range(5):  # for connections that were accepted in this very moment
+                await asyncio.sleep(0)
+            if server:
+                await server.shutdown(0)
 
     def _routes(self) -> list[tuple[str, str, Callable[[web.Request], Any]]]:
         return [
