@@ -30,7 +30,8 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Cell(Record):
+@dataclass(frozen=True, slots=True)
+class Cell:
     """One cell as the person sees it: `cell` like `C14` (for CSV too), `value` as it stood in the file."""
 
     column: str

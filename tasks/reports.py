@@ -17,6 +17,7 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelled, Completed, Failed
@@ -100,16 +101,18 @@ async def followed(job: RunJob) -> AsyncIterator[Report]:
 @asynccontextmanager
 async def progress_artifact(total: int) -> AsyncIterator[Report]:
     """A progress artifact whose description is the progress sentence: `312 of 400, 2 failed, 3.1/s, 28 s left`."""
-    artifact = await acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=str(Progress(total=total)))
+    async with get_client() as client:  # one for all updates: a new one costs 0.1 s of CPU (measured, Prefect 3.8.8)
+        artifact = await acreate_progress_artifact(0.0, key=PROGRESS_KEY, description=str(Progress(total=total)))
 
-    async def update(progress: Progress) -> None:
-        try:
-            await aupdate_progress_artifact(artifact, progress=round(progress.percent, 1), description=str(progress))
-        except (httpx.HTTPError, PrefectException) as error:  # the pictures are made all the same
-            get_run_logger().warning("progress not shown: reason=%s", error)
+        async def update(progress: Progress) -> None:
+            percent = round(progress.percent, 1)
+            try:
+                await aupdate_progress_artifact(artifact, percent, description=str(progress), client=client)
+            except (httpx.HTTPError, PrefectException) as error:  # the pictures are made all the same
+                get_run_logger().warning("progress not shown: reason=%s", error)
 
-    async with Paced(total, update, UPDATE_EVERY_S) as report:
-        yield report
+        async with Paced(total, update, UPDATE_EVERY_S) as report:
+            yield report
 
 
 async def publish_summary(result: RunResult) -> None:

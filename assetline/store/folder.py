@@ -15,6 +15,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from assetline.store import PutOptions, StoredObject
 from assetline.store.rules import INTERNAL, PROBE_PREFIX, check_key, check_metadata, nfc, spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CHUNK_BYTES = 1 << 20
 LEFTOVER_S = 24 * 3600  # a temporary file older than this has no living writer
@@ -160,7 +161,7 @@ class FolderStore:
         self._prepare()
         path = self._drafts / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
-            with path.open("xb") as target:
+            with _new_file(path) as target:
                 sha256 = _write(target, data, sha256)
                 self._sync(target)
             yield _Draft(path, sha256)
@@ -179,16 +180,15 @@ class FolderStore:
     def _place(self, draft: _Draft, key: str, options: PutOptions) -> None:
         """Give the draft its name, in one step. A link never overwrites, whoever else writes without our lock."""
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not options.if_absent or not self._linked(draft, path, key):
-            draft.path.replace(path)
+            _named(draft.path.replace, path)
         if self._fsync:
             _sync_folder(path.parent)
 
     def _linked(self, draft: _Draft, path: Path, key: str) -> bool:
         """Whether the link could be made; where the file system has none, the lock alone must do."""
         try:
-            os.link(draft.path, path)
+            _named(partial(os.link, draft.path), path)
         except FileExistsError:
             raise self._exists(key) from None
         except OSError as exc:
@@ -201,9 +201,9 @@ class FolderStore:
         return ObjectExists(f"{key} is already in {self.uri}; it was not overwritten.")
 
     def _prepare(self) -> None:
-        self._drafts.mkdir(parents=True, exist_ok=True)
         if not self._swept:
             self._swept = True
+            self._drafts.mkdir(parents=True, exist_ok=True)
             self._sweep(time.time() - LEFTOVER_S)
 
     def _sweep(self, before: float) -> None:
@@ -239,10 +239,8 @@ class FolderStore:
             return
         current = _sha256_at(self._path(key)) if known else None
         kept = {current: known[current]} if current in known else {}
-        path = self._metadata_path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         with self._draft(json.dumps({**kept, metadata["sha256"]: metadata}).encode()) as draft:
-            draft.path.replace(path)
+            _named(draft.path.replace, self._metadata_path(key))
 
     # --- the lock and the words
 
@@ -290,6 +288,24 @@ def _name_in_key(entry: os.DirEntry[str]) -> str:
 def _is_text(name: str) -> bool:
     """Whether a file name is valid UTF-8; others cannot be keys, and nothing of ours writes them."""
     return bool(name) and not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """A file to write. Its folder is nearly always there: it is made only where it is missing."""
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
+
+
+def _named(give_name: Callable[[Path], object], path: Path) -> None:
+    """Give a draft its name; the folder is made where it is missing."""
+    try:
+        give_name(path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        give_name(path)
 
 
 def _write(target: IO[bytes], data: bytes | Path, sha256: str) -> str:
