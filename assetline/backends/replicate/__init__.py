@@ -1,0 +1,1 @@
+"""Replicate as a lane: paid predictions, each backed by the ledger."""

@@ -1,0 +1,1 @@
+"""What was learned and what was spent, kept between runs: SQLite by default, Postgres for a fleet."""
