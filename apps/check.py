@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from apps.words import many
-from assetline.bootstrap.planning import FPO, Planning, lane_kinds, limits_of, open_store, plan_sheet
-from assetline.errors import SheetError, StoreError
-from assetline.plan import Quote, quote
-from assetline.records import RunOptions
+from assetline.bootstrap.money import costs_money, known_money, may_cost, plan_overflow
+from assetline.bootstrap.planning import (
+    FPO,
+    NOBODY_ASKED,
+    Planning,
+    lane_kinds,
+    lane_label,
+    limits_of,
+    open_store,
+    plan_sheet,
+)
+from assetline.bootstrap.workers import ask_workers, worker_urls
+from assetline.errors import LedgerUnreachable, SheetError, StoreError
+from assetline.plan import (
+    Known,
+    OverflowQuote,
+    Pace,
+    PaidQuote,
+    Quote,
+    Workers,
+    amount,
+    fresh_requests,
+    left_in_words,
+    quote,
+    range_in_words,
+)
+from assetline.records import Problem, RunOptions
 from assetline.settings import Settings, load_settings
 from assetline.sheet import write_checked
 from assetline.store.existing import find_originals
 
+OF_THE_RUN = {"worker-silent", "workflow-completed"}  # nothing in the sheet is the cause
+SQLITE = "sqlite:///"
+SHOWN_ALIKE = 5  # rows with the very same problem, one line each; of more the first and how many there are
 
-def check_sheet(sheet: str, options: RunOptions, *, write: bool, as_json: bool) -> int:
-    """Print every problem; 3 when there is an error."""
+
+def check_sheet(sheet: str, options: RunOptions, *, write: bool, as_json: bool, offline: bool = False) -> int:
+    """Print every problem; 3 when there is an error. `offline`: the workers are not asked what they have."""
     settings = load_settings()
-    planning = plan_sheet(sheet, options, settings)
+    planning = plan_sheet(sheet, options, settings, ask_beforehand(options, settings, offline=offline))
     if write:
         _write_checked_copy(sheet, planning, settings)
     if as_json:
@@ -29,21 +59,45 @@ def check_sheet(sheet: str, options: RunOptions, *, write: bool, as_json: bool) 
     return 0 if planning.plan.ok else SheetError.exit_code
 
 
+def ask_beforehand(options: RunOptions, settings: Settings, *, offline: bool = False) -> Workers:
+    """What the ComfyUI workers have, all asked at the same time; nothing where there are none, or with `offline`."""
+    if offline or not worker_urls(options, settings):
+        return NOBODY_ASKED
+    return asyncio.run(ask_workers(options, settings))
+
+
 def print_problems(planning: Planning) -> None:
     """One line for each problem on stdout, then what it comes to."""
     plan = planning.plan
-    for problem in plan.problems:
-        print(f"{problem.severity}: {problem}")
+    for line in problem_lines(plan.problems):
+        print(line)
     warnings = len(plan.problems) - len(plan.errors)
     rows, pictures = many(len(plan.sheet.rows), "row"), many(len(plan.requests), "picture")
     found = f"{many(len(plan.errors), 'error')}, {many(warnings, 'warning')}"
     print(f"{planning.source.name}: {rows}, {pictures}, {found}.")
 
 
-def plan_run(sheet: str, options: RunOptions, *, as_json: bool) -> int:
-    """Print what a run would make. Raises SheetError when the sheet has errors."""
+def problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
+    """A line each; where a worker's lack hits many rows alike (a default that is nowhere), one line for all of them."""
+    alike: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault((problem.code, problem.message, problem.fix), []).append(problem)
+    for same in alike.values():
+        folded = len(same) > SHOWN_ALIKE and same[0].code.startswith("worker-")
+        yield from (f"{problem.severity}: {problem}" for problem in (same[:1] if folded else same))
+        if folded:
+            yield f"{same[0].severity}: the same in {many(len(same) - 1, 'more row')}: {_numbers(same[1:])}."
+
+
+def _numbers(problems: Sequence[Problem]) -> str:
+    shown = ", ".join(str(problem.row) for problem in problems[:SHOWN_ALIKE])
+    return shown + (" and so on" if len(problems) > SHOWN_ALIKE else "")
+
+
+def plan_run(sheet: str, options: RunOptions, *, as_json: bool, offline: bool = False) -> int:
+    """Print what a run would make. Raises SheetError when the sheet has errors. `offline` as in `check_sheet`."""
     settings = load_settings()
-    planning = plan_sheet(sheet, options, settings)
+    planning = plan_sheet(sheet, options, settings, ask_beforehand(options, settings, offline=offline))
     if not planning.plan.ok:
         raise SheetError(planning.plan.problems)
     say_beforehand(sheet, planning, options, settings)
@@ -60,7 +114,10 @@ def say_beforehand(sheet: str, planning: Planning, options: RunOptions, settings
     plan = planning.plan
     for problem in plan.errors:
         print(f"left out: {problem}", file=sys.stderr)
-    if warnings := len(plan.problems) - len(plan.errors):
+    for problem in plan.problems:
+        if problem.code in OF_THE_RUN:
+            print(f"{problem.severity}: {problem}", file=sys.stderr)
+    if warnings := sum(p.severity == "warning" and p.code not in OF_THE_RUN for p in plan.problems):
         print(f"{many(warnings, 'warning')}: assetline check {sheet} says them.", file=sys.stderr)
     if planning.lanes == (FPO,) and not options.lanes and not settings.comfyui:
         print(
@@ -72,21 +129,78 @@ def say_beforehand(sheet: str, planning: Planning, options: RunOptions, settings
 
 def make_quote(planning: Planning, options: RunOptions, settings: Settings) -> Quote:
     """What is to make, compared with what the store has. Raises StoreUnreachable."""
-    plan = planning.plan
+    kinds = {lane_label(name): kind for name, kind in lane_kinds(planning.lanes).items()}
+    existing = stored_keys(planning, options, settings)
+    known = _known(planning, options, settings)
+    to_make = fresh_requests(planning.plan.requests, existing)
+    overflow = plan_overflow(planning, options, settings, to_make, known)
+    return quote(planning.plan, existing, kinds, known).model_copy(update={"overflow": overflow.quote})
+
+
+def stored_keys(planning: Planning, options: RunOptions, settings: Settings) -> set[str]:
+    """The keys of those requests whose pictures the store has. Raises StoreUnreachable."""
     store = open_store(options.store or settings.store, settings)
-    existing = [found.planned.request.key for found in find_originals(store, plan.campaign, plan.requests)]
-    return quote(plan, existing, lane_kinds(planning.lanes))
+    found = find_originals(store, planning.plan.campaign, planning.plan.requests)
+    return {original.planned.request.key for original in found}
+
+
+def _known(planning: Planning, options: RunOptions, settings: Settings) -> Known:
+    """How fast the lanes were and what has been spent, where there is a ledger. A quote makes none."""
+    url = settings.ledger
+    nothing = Known(planning.fleet, money=known_money(planning, options, settings, None))
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).is_file():
+        return nothing
+    from assetline.ledger import open_ledger
+
+    try:
+        with closing(open_ledger(url)) as ledger:
+            counts = may_cost(planning, options, settings)
+            money = known_money(planning, options, settings, ledger) if counts else nothing.money
+            return Known(planning.fleet, Pace(ledger.speeds()), money)
+    except LedgerUnreachable as error:
+        spent = ", and what has been spent is not known" if costs_money(planning) else ""
+        print(f"The minutes are a guess{spent}: {error}", file=sys.stderr)
+        return nothing
 
 
 def _print_quote(offer: Quote, store: str) -> None:
     print(f"Campaign {offer.campaign}: {many(offer.rows, 'row')}, {many(offer.requests, 'picture')}.")
     print(f"  already in {store}: {offer.reused:,}; to make: {offer.to_make:,}")
     for lane in offer.lanes:
-        print(f"  {lane.lane}: {many(lane.requests, 'picture')}, about {lane.minutes:g} min (a first guess)")
-    cost = offer.cost_usd
-    print(f"  cost: {cost.low:.2f} to {cost.high:.2f} USD")
-    if offer.dearest_rows:
+        can = "" if lane.can_make == offer.to_make else f" (can make {lane.can_make:,} of {offer.to_make:,})"
+        basis = "from earlier runs" if lane.minutes_are == "learned" else "a first guess"
+        print(f"  {lane.lane}: {many(lane.requests, 'picture')}{can}, about {lane.minutes:g} min ({basis})")
+    print(f"  cost: {range_in_words(offer.cost_usd)}")
+    if offer.overflow:
+        print(f"  {overflow_in_words(offer.overflow)}")
+    if offer.paid:
+        print_paid(offer.paid)
+    if offer.paid and offer.paid.pictures:
+        dearest = (f"{row.row} ({amount(row.cost_usd.high)} USD)" for row in offer.dearest_rows if row.cost_usd.high)
+        print("  dearest rows: " + ", ".join(dearest))
+    elif offer.dearest_rows:
         print("  most pictures: " + ", ".join(f"{row.row} ({row.requests})" for row in offer.dearest_rows))
+
+
+def overflow_in_words(overflow: OverflowQuote) -> str:
+    """What will probably go to Replicate, and for how much."""
+    alone = f"the GPUs alone need about {overflow.minutes:g} min, {overflow.limit_minutes:g} are allowed"
+    if not overflow.pictures:
+        return f"overflow: nothing goes to Replicate ({alone})"
+    cost = range_in_words(overflow.cost_usd)
+    return f"overflow: up to {many(overflow.pictures, 'picture')} to Replicate, {cost} more ({alone})"
+
+
+def print_paid(paid: PaidQuote) -> None:
+    """What of a quote costs money: the prices and their day, what has been paid for, what the caps cut."""
+    for price in paid.prices:
+        old = " (older than 90 days: compare it with replicate.com/pricing)" if price.old else ""
+        each = f"{price.usd:g} USD a {'picture' if price.per == 'image' else 'second'}"
+        print(f"    {price.model}: {many(price.pictures, 'picture')}, {each} as of {price.date}, {price.source}{old}")
+    if paid.paid:
+        print(f"    {many(paid.paid, 'picture')} paid for already: only fetched")
+    if paid.cap and paid.fit < paid.pictures:
+        print(f"  over the cap: {paid.fit:,} of {many(paid.pictures, 'paid picture')} fit; {left_in_words(paid.cap)}")
 
 
 def _write_checked_copy(sheet: str, planning: Planning, settings: Settings) -> None:

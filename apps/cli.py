@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
+from apps.costs_commands import costs
 from assetline import __version__
 from assetline.errors import AssetlineError, OptionError, SheetError
 from assetline.records import RunOptions
@@ -35,18 +36,34 @@ workflows = App(
     help="ComfyUI workflows: what can be run, and what each one takes.\n\nExample: assetline workflows list",
 )
 app.command(workflows)
+app.command(costs)
 
 Flag = Parameter(negative="")
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, for programs.")]
 Lanes = Annotated[
     tuple[str, ...],
     Parameter(
-        name="--lane", negative="", help="fpo, or a ComfyUI URL; repeatable. Default: ASSETLINE_COMFYUI, else fpo."
+        name="--lane",
+        negative="",
+        help="fpo, replicate, or a ComfyUI URL; repeatable. Default: ASSETLINE_COMFYUI, else fpo.",
     ),
 ]
 StoreUri = Annotated[str, Parameter(name="--store", help="A folder or s3://bucket/prefix. Default: ASSETLINE_STORE.")]
 Campaign = Annotated[str, Parameter(name="--campaign", help="The campaign's name. Default: the sheet's file name.")]
 OfCampaign = Annotated[str, Parameter(name="--campaign", help="Only this campaign's runs. Default: all.")]
+Offline = Annotated[
+    bool, Parameter(name="--offline", negative="", help="Do not ask the ComfyUI workers what models they have.")
+]
+MaxCost = Annotated[
+    float | None, Parameter(name="--max-cost", help="USD that the run may spend. Default: ASSETLINE_MAX_COST, else 0.")
+]
+OverflowLimit = Annotated[
+    str,
+    Parameter(
+        name="--overflow",
+        help="How long the GPUs may take before rows go to Replicate: 30m, 2h, off. Default: ASSETLINE_OVERFLOW.",
+    ),
+]
 OnlyValid = Annotated[
     bool, Parameter(name="--only-valid", negative="", help="The rows without errors, though others have some.")
 ]
@@ -60,9 +77,12 @@ def check(
     lane: Lanes = (),
     campaign: Campaign = "",
     no_write: Annotated[bool, Flag] = False,
+    offline: Offline = False,
     json: Json = False,
 ) -> int:
     """Say everything that is wrong with a sheet, in one pass; nothing is generated.
+
+    ComfyUI workers are asked which models, LoRAs and nodes they have; one that does not answer within 5 s is left out.
 
     Writes SHEET.checked beside the sheet: the same rows with status, problem and fix.
 
@@ -77,7 +97,8 @@ def check(
     """
     from apps.check import check_sheet
 
-    return check_sheet(sheet, _options(lanes=lane, campaign=campaign), write=not no_write, as_json=json)
+    options = _options(lanes=lane, campaign=campaign)
+    return check_sheet(sheet, options, write=not no_write, as_json=json, offline=offline)
 
 
 @app.command
@@ -89,7 +110,10 @@ def plan(
     store: StoreUri = "",
     rows: str = "",
     only_valid: OnlyValid = False,
+    max_cost: MaxCost = None,
+    overflow: OverflowLimit = "",
     campaign: Campaign = "",
+    offline: Offline = False,
     json: Json = False,
 ) -> int:
     """Check a sheet and say what a run would make, on which lanes, how long and for how much. Costs nothing.
@@ -105,8 +129,16 @@ def plan(
     """
     from apps.check import plan_run
 
-    options = _options(lanes=lane, store=store, rows=_ids(rows), only_valid=only_valid, campaign=campaign)
-    return plan_run(sheet, options, as_json=json)
+    options = _options(
+        lanes=lane,
+        store=store,
+        rows=_ids(rows),
+        only_valid=only_valid,
+        max_cost=max_cost,
+        overflow=overflow,
+        campaign=campaign,
+    )
+    return plan_run(sheet, options, as_json=json, offline=offline)
 
 
 @app.command
@@ -118,7 +150,8 @@ def run(
     store: StoreUri = "",
     rows: str = "",
     only_valid: OnlyValid = False,
-    max_cost: float = 0.0,
+    max_cost: MaxCost = None,
+    overflow: OverflowLimit = "",
     yes: Annotated[bool, Flag] = False,
     direct: Annotated[bool, Flag] = False,
     campaign: Campaign = "",
@@ -136,20 +169,51 @@ def run(
         A CSV, TSV or XLSX file, or s3://bucket/key.
     rows
         Ids with commas: only these rows.
-    max_cost
-        USD that this run may spend. Nothing in this version costs money.
     yes
-        Do not ask before money is spent.
+        Do not ask before money is spent; the caps hold all the same.
     direct
         The same steps without Prefect: starts at once, leaves no history.
     """
     from apps.run import run_sheet
 
-    del yes  # nothing in this version costs money, so there is nothing to ask
     options = _options(
-        lanes=lane, store=store, rows=_ids(rows), only_valid=only_valid, max_cost=max_cost, campaign=campaign
+        lanes=lane,
+        store=store,
+        rows=_ids(rows),
+        only_valid=only_valid,
+        max_cost=max_cost,
+        overflow=overflow,
+        campaign=campaign,
     )
-    return run_sheet(sheet, options, direct=direct, as_json=json)
+    return run_sheet(sheet, options, direct=direct, as_json=json, agreed=yes)
+
+
+@app.command
+def warm(
+    sheet: str,
+    /,
+    *,
+    lane: Lanes = (),
+    store: StoreUri = "",
+    rows: str = "",
+    campaign: Campaign = "",
+    json: Json = False,
+) -> int:
+    """Have each ComfyUI worker load the models that it will begin a sheet with. Makes no picture.
+
+    Example: assetline warm campaigns/holiday.xlsx --lane http://gpu1:8188 --lane http://gpu2:8188
+
+    Parameters
+    ----------
+    sheet
+        A CSV, TSV or XLSX file, or s3://bucket/key.
+    rows
+        Ids with commas: only these rows.
+    """
+    from apps.warm import warm_workers
+
+    options = _options(lanes=lane, store=store, rows=_ids(rows), only_valid=True, campaign=campaign)
+    return warm_workers(sheet, options, as_json=json)
 
 
 @app.command
@@ -169,11 +233,14 @@ def status(
     /,
     *,
     by: Literal["lane", "row", "size", "workflow"] = "lane",
+    timeline: Annotated[bool, Flag] = False,
     campaign: OfCampaign = "",
     store: StoreUri = "",
     json: Json = False,
 ) -> int:
     """Say how a run stands or ended: counts, what failed and why, seconds and cost by lane.
+
+    A run that goes on says so every nine seconds, from whatever machine it runs on.
 
     Example: assetline status
 
@@ -185,10 +252,46 @@ def status(
         A run id, or the beginning of one. Default: the newest.
     by
         What the table counts by.
+    timeline
+        The lanes over time: who worked when, loads, idle, down; with the address of the picture.
     """
-    from apps.runs import show_run
+    from apps.runs import Asked, show_run
 
-    return show_run(run, by, campaign, store, as_json=json)
+    return show_run(Asked(run, campaign, store, by=by, timeline=timeline), as_json=json)
+
+
+@app.command
+def pause(run: str = "", /, *, campaign: OfCampaign = "", store: StoreUri = "", json: Json = False) -> int:
+    """Have a run hand out nothing more; what its lanes work on is finished. It goes on with `resume`.
+
+    Example: assetline pause 20261122T014500Z-9f3a1c
+
+    Parameters
+    ----------
+    run
+        A run id, or the beginning of one. Default: the newest.
+    """
+    from apps.pause import ask_run
+
+    return ask_run(run, campaign, store, pause=True, as_json=json)
+
+
+@app.command
+def resume(run: str = "", /, *, campaign: OfCampaign = "", store: StoreUri = "", json: Json = False) -> int:
+    """Have a paused run go on.
+
+    A run that was stopped or killed is not resumed by this but by running its sheet again.
+
+    Example: assetline resume 20261122T014500Z-9f3a1c
+
+    Parameters
+    ----------
+    run
+        A run id, or the beginning of one. Default: the newest.
+    """
+    from apps.pause import ask_run
+
+    return ask_run(run, campaign, store, pause=False, as_json=json)
 
 
 @workflows.command(name="list")
@@ -246,6 +349,24 @@ def import_workflow(
     from apps.workflow_import import import_workflow as adopt
 
     return adopt(file, name=name, lane=lane, yes=yes, as_json=json)
+
+
+@app.command
+def template(file: str = "campaign.xlsx", /, *, force: Annotated[bool, Flag] = False) -> int:
+    """Write a starter workbook: examples, lists of the allowed styles, channels and workflows, help.
+
+    Example: assetline template spring.xlsx
+
+    Parameters
+    ----------
+    file
+        The workbook to write. Default: campaign.xlsx.
+    force
+        Replace the file that is there.
+    """
+    from apps.template import write_template
+
+    return write_template(file, force=force)
 
 
 @app.command

@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
+from apps.doctor_replicate import examine_replicate
+from apps.doctor_workers import examine_workers
+from apps.finding import Finding
 from apps.prefect_api import configured_api_url
 from apps.prefect_server import is_healthy, running_server
-from assetline.backends.comfyui import Capabilities, ComfyUIBackend
-from assetline.bootstrap.planning import FPO, lane_names, open_store
+from assetline.bootstrap.planning import FPO, REPLICATE, lane_names, open_store
+from assetline.bootstrap.workers import worker_urls
 from assetline.catalogue import load_catalogue
-from assetline.errors import AssetlineError, BackendError
-from assetline.records import Record, RunOptions
+from assetline.errors import AssetlineError
+from assetline.records import RunOptions
 from assetline.settings import Settings, load_settings
+from assetline.sheet.suggest import nearest
 from assetline.store.check import probe_store
-from assetline.workflow import Workflow, load_workflows
+from assetline.workflow import load_workflows
 
-Verdict = Literal["ok", "warn", "fail"]
 LEAST_FREE_BYTES = 2 * 2**30  # about a thousand 1024 px pictures
 FASTAPI_CAP = (0, 151)  # Prefect 3.8.8's server does not start with a newer one, though its metadata allows it
 PREFECT_FLOOR = (3, 8, 8)
+OURS = "ASSETLINE_"
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
-
-
-class Finding(Record):
-    """One line: what was probed, what was found, and the command or change that mends it."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    mend: str = ""
 
 
 def examine(options: RunOptions, *, as_json: bool) -> int:
@@ -59,6 +52,7 @@ def _findings(options: RunOptions) -> Iterator[Finding]:
     yield _python()
     yield from _packages()
     yield _prefect()
+    yield from _unread()
     try:
         settings = load_settings()
     except AssetlineError as error:
@@ -69,7 +63,7 @@ def _findings(options: RunOptions) -> Iterator[Finding]:
     if not (uri := options.store or settings.store).startswith("s3://"):
         yield _disk(Path(uri.removeprefix("file://")).expanduser())
     yield from _lanes(options, settings)
-    yield _replicate(settings)
+    yield from examine_replicate(settings, wanted=REPLICATE in options.lanes)
     yield _chromium()
 
 
@@ -108,6 +102,32 @@ def _prefect() -> Finding:
         return Finding(name=name, verdict="ok", found=f"runs at {server.url} (make server)")
     found = "none configured; each run starts an embedded one (about 10 s)"
     return Finding(name=name, verdict="ok", found=found, mend="make server keeps one running, with its history.")
+
+
+def _unread() -> Iterator[Finding]:
+    """Variables that look like settings but that nothing reads: a misspelt one changes nothing and says nothing."""
+    known = {name for name in setting_names() if name.startswith(OURS)}
+    for place, names in (("the environment", list(os.environ)), (".env", _names_in(Path(".env")))):
+        for name in sorted({name for name in names if name.upper().startswith(OURS)}):
+            if name.upper() not in known:
+                near = nearest(name[len(OURS) :], [each.removeprefix(OURS) for each in known])
+                mend = f"Did you mean {OURS}{near}?" if near else "Remove it; docs/operations.md has all names."
+                yield Finding(name="settings", verdict="warn", found=f"nothing reads {name} (in {place})", mend=mend)
+
+
+def _names_in(file: Path) -> list[str]:
+    """The names that a .env file sets; settings that cannot be read are told by `load_settings`."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return []
+    return re.findall(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", text, re.MULTILINE)
+
+
+def setting_names() -> tuple[str, ...]:
+    """Every environment variable that is a setting."""
+    fields = Settings.model_fields.items()
+    return tuple(str(field.validation_alias or f"{OURS}{name.upper()}") for name, field in fields)
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
@@ -156,56 +176,10 @@ def _lanes(options: RunOptions, settings: Settings) -> Iterator[Finding]:
     except AssetlineError as error:
         yield Finding(name="lanes", verdict="fail", found=str(error), mend="Set ASSETLINE_COMFYUI, or give --lane.")
         return
-    for name in names:
-        if name == FPO:
-            mend = "" if FPO in options.lanes else "ASSETLINE_COMFYUI=http://gpu1:8188 makes real pictures."
-            yield Finding(name="lane fpo", verdict="ok", found="draws placeholders on this machine", mend=mend)
-        else:
-            yield asyncio.run(_worker(name, workflows))
-
-
-async def _worker(url: str, workflows: dict[str, Workflow]) -> Finding:
-    """One ComfyUI worker: does it answer, and which workflows could it run with the models it has?"""
-    async with _backend(url, workflows) as backend:
-        try:
-            await backend.probe()
-            has = await backend.capabilities()
-        except BackendError as error:
-            return Finding(name=f"lane {url}", verdict="fail", found=str(error), mend="Start it, or leave it out.")
-    ready = [name for name, workflow in workflows.items() if not _missing(workflow, has)]
-    lacks = {file for workflow in workflows.values() for file in _missing(workflow, has)}
-    found = f"answers; can run {', '.join(ready) or 'none of the workflows'}"
-    if not lacks:
-        return Finding(name=f"lane {url}", verdict="ok", found=found)
-    mend = f"Lacks, for the others: {', '.join(sorted(lacks))}"
-    return Finding(name=f"lane {url}", verdict="ok" if ready else "warn", found=found, mend=mend)
-
-
-def _missing(workflow: Workflow, has: Capabilities) -> list[str]:
-    """The node classes and default model files of a workflow that a worker does not have."""
-    classes = [node["class_type"] for node in workflow.graph.values()]
-    missing = [f"node {name}" for name in dict.fromkeys(classes) if name not in has.node_classes]
-    lists = {"checkpoint": has.checkpoints, "controlnet": has.controlnets}
-    for parameter, names in lists.items():
-        wanted = workflow.contract.parameters.get(parameter)
-        if wanted and wanted.default is not None and wanted.default not in names:
-            missing.append(f"{parameter} {wanted.default}")
-    return missing
-
-
-@asynccontextmanager
-async def _backend(url: str, workflows: dict[str, Workflow]) -> AsyncIterator[ComfyUIBackend]:
-    backend = ComfyUIBackend(url, workflows, references=lambda _: b"")
-    try:
-        yield backend
-    finally:
-        await backend.close()
-
-
-def _replicate(settings: Settings) -> Finding:
-    if settings.replicate_api_token:
-        return Finding(name="replicate", verdict="ok", found="a token is set; its lane comes with a later version")
-    return Finding(name="replicate", verdict="ok", found="no token; its lane comes with a later version")
+    if FPO in names:
+        mend = "" if FPO in options.lanes else "ASSETLINE_COMFYUI=http://gpu1:8188 makes real pictures."
+        yield Finding(name="lane fpo", verdict="ok", found="draws placeholders on this machine", mend=mend)
+    yield from examine_workers(worker_urls(options, settings), workflows)
 
 
 def _chromium() -> Finding:

@@ -7,13 +7,17 @@ import logging
 import sys
 from functools import partial
 
-from apps.check import say_beforehand
+from apps.check import ask_beforehand, say_beforehand
 from apps.interruptible import run_interruptibly
 from apps.prefect_api import prefect_api
+from apps.spending import may_spend
 from apps.terminal import Terminal, summary
+from apps.words import many
+from assetline.bootstrap.money import may_cost
 from assetline.bootstrap.planning import Planning, plan_sheet
 from assetline.bootstrap.running import open_job
-from assetline.errors import SheetError
+from assetline.bootstrap.workers import already_asked
+from assetline.errors import BudgetRefused, SheetError
 from assetline.pipeline import Progress, RunResult, run_campaign, watcher
 from assetline.records import RunOptions
 from assetline.settings import Settings, load_settings
@@ -23,14 +27,20 @@ INTERRUPTED = 130
 TOLD = ("campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd")  # `run --json`, as promised
 
 
-def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool) -> int:
-    """Run a campaign and print its summary. Raises SheetError before anything is started, and what the run raises."""
+def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool, agreed: bool) -> int:
+    """Run a campaign and print its summary. `agreed`: nobody is asked before money is spent.
+
+    Raises SheetError and BudgetRefused before anything is started, and what the run raises.
+    """
     settings = load_settings()
-    planning = plan_sheet(sheet, options, settings)
+    workers = ask_beforehand(options, settings)
+    planning = plan_sheet(sheet, options, settings, workers)
     if not planning.plan.ok:
         raise SheetError(planning.plan.problems)
     say_beforehand(sheet, planning, options, settings)
-    with Terminal() as terminal:
+    if may_cost(planning, options, settings) and not may_spend(planning, options, settings, agreed=agreed):
+        return BudgetRefused.exit_code
+    with Terminal() as terminal, already_asked(workers):
         token = watcher.set(terminal)
         try:
             if direct:
@@ -67,10 +77,14 @@ def _run_with_prefect(terminal: Terminal, sheet: str, options: RunOptions) -> No
 
 def _report(result: RunResult, *, as_json: bool) -> int:
     print(summary(result), file=sys.stderr)
-    record = result.record
+    record, refused = result.record, sum(outcome.refused for outcome in result.outcomes)
+    if refused:
+        print(f"{many(refused, 'picture')} did not fit under the cap. A higher --max-cost makes them.", file=sys.stderr)
     if as_json:
         facts = record.model_dump(mode="json")
         print(json.dumps({name: facts[name] for name in TOLD}, ensure_ascii=False))
     if record.interrupted:
         return INTERRUPTED
+    if refused:
+        return BudgetRefused.exit_code
     return SOME_FAILED if record.counts.failed else 0

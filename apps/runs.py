@@ -3,54 +3,71 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from apps.words import many, readable
-from assetline.bootstrap.planning import open_store
-from assetline.errors import OptionError
+from apps.stored import AGAIN, Chosen, choose_run, is_silent, none_in, open_stored, seconds_since, state_of
+from apps.words import readable
 from assetline.manifest import read_manifest
+from assetline.pipeline.live import PICTURE, RunNews, read_lanes, read_news
+from assetline.pipeline.progress import duration
 from assetline.plan import campaign_slug
 from assetline.records import Outcome
-from assetline.settings import load_settings
-from assetline.store import Store
 from assetline.store.runs import StoredRun, find_runs
+from assetline.timeline import HEADER, fleet_figures, table, timeline_text
 
 TROUBLES_SHOWN = 20
-RUNS_NAMED = 5
+WIDEST, WITHOUT_TERMINAL = 160, 100
 
 
 def list_runs(campaign: str, store_uri: str, *, as_json: bool) -> int:
     """Print the runs, newest first."""
-    store, campaign = _open(store_uri), campaign and campaign_slug(campaign)
-    found = find_runs(store, campaign)
+    store, campaign = open_stored(store_uri), campaign and campaign_slug(campaign)
+    found = [
+        (run, None if run.record else read_news(store, run.campaign, run.run_id)) for run in find_runs(store, campaign)
+    ]
     if as_json:
-        print(json.dumps([_run_facts(run) for run in found], ensure_ascii=False))
+        print(json.dumps([_run_facts(*run) for run in found], ensure_ascii=False))
     elif not found:
-        print(_none_in(store, campaign), file=sys.stderr)
+        print(none_in(store, campaign), file=sys.stderr)
     else:
-        _print_table(("run", "campaign", "started", "pictures", "state"), [_run_line(run) for run in found])
+        _print_table(("run", "campaign", "started", "pictures", "state"), [_run_line(*run) for run in found])
     return 0
 
 
-def show_run(run: str, by: str, campaign: str, store_uri: str, *, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """Which run, and what of it: what its table counts by, or its lanes over time."""
+
+    run: str
+    campaign: str
+    store: str
+    by: str = "lane"
+    timeline: bool = False
+
+
+def show_run(asked: Asked, *, as_json: bool) -> int:
     """Print one run: its counts, a table by lane, row, size or workflow, what failed, where the contact sheet is."""
-    store = _open(store_uri)
-    stored = _choose(store, campaign and campaign_slug(campaign), run)
+    chosen = choose_run(asked.run, asked.campaign, asked.store)
+    stored, by = chosen.run, asked.by
+    if asked.timeline:
+        return _show_timeline(chosen, as_json=as_json)
     if stored.record is None:
-        return _say_unfinished(stored, as_json=as_json)
-    outcomes = read_manifest(store.get(f"{stored.prefix}manifest.jsonl").data)
+        return _show_unfinished(chosen, as_json=as_json)
+    outcomes = read_manifest(chosen.store.get(f"{stored.prefix}manifest.jsonl").data)
     table = tally(outcomes, by)
     if as_json:
-        facts = _run_facts(stored) | {"by": by, "table": table.reset_index().to_dict("records")}
+        facts = _run_facts(stored, None) | {"by": by, "table": table.reset_index().to_dict("records")}
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     counts = ", ".join(f"{n:,} {status}" for status, n in stored.record.counts.model_dump().items() if n)
-    print(f"{stored.campaign} {stored.run_id}: {_state(stored)}; {counts or 'no pictures'}")
+    print(f"{stored.campaign} {stored.run_id}: {state_of(stored, None)}; {counts or 'no pictures'}")
     _print_table((by, *table.columns), [(str(name), *map(str, line)) for name, *line in table.itertuples()])
     for outcome in [one for one in outcomes if one.status in ("failed", "rejected")][:TROUBLES_SHOWN]:
         print(f"{outcome.status}: {outcome.label}: {outcome.reason}")
@@ -84,56 +101,64 @@ def _facts(outcome: Outcome, by: str) -> dict[str, object]:
     return {"by": keys[by], "status": outcome.status, "seconds": asset.seconds if asset else None, "usd": paid}
 
 
-def _open(store_uri: str) -> Store:
-    settings = load_settings()
-    return open_store(store_uri or settings.store, settings)
-
-
-def _choose(store: Store, campaign: str, run: str) -> StoredRun:
-    """The newest run, or the one whose id begins with `run`. Raises OptionError where that is none, or several."""
-    found = find_runs(store, campaign)
-    if not found:
-        raise OptionError(_none_in(store, campaign))
-    chosen = [one for one in found if one.run_id.startswith(run)]
-    if chosen and (len(chosen) == 1 or not run):
-        return chosen[0]
-    known = ", ".join(one.run_id for one in (chosen or found)[:RUNS_NAMED])
-    if chosen:
-        raise OptionError(f'{many(len(chosen), "run")} begin with "{run}"; say more of it. The newest: {known}.')
-    raise OptionError(f'No run begins with "{run}". The newest: {known}. assetline runs lists them all.')
-
-
-def _none_in(store: Store, campaign: str) -> str:
-    of_campaign = f' of campaign "{campaign}"' if campaign else ""
-    return f"There are no runs{of_campaign} in {store.uri} yet. assetline run SHEET makes the first."
-
-
-def _say_unfinished(stored: StoredRun, *, as_json: bool) -> int:
+def _show_unfinished(chosen: Chosen, *, as_json: bool) -> int:
+    """Print what a run without its record last said of itself."""
+    stored, news = chosen.run, chosen.news()
     if as_json:
-        print(json.dumps(_run_facts(stored)))
-    else:
-        print(f"{stored.campaign} {stored.run_id}: {_state(stored)}. Running the same sheet again makes the rest.")
+        print(json.dumps(_run_facts(stored, news), ensure_ascii=False))
+        return 0
+    state = state_of(stored, news)
+    if news is None:
+        print(f"{stored.campaign} {stored.run_id}: {state}. {AGAIN}")
+        return 0
+    ago = "" if is_silent(news) else f" ({duration(seconds_since(news))} ago)"
+    said = news.said if state == "paused" else f"{state}; {news.step}: {news.said}"
+    print(f"{stored.campaign} {stored.run_id}: {said}{ago}")
+    if is_silent(news):
+        print(AGAIN)
+    elif news.lanes:
+        now = [lane.doing or lane.state for lane in news.lanes]
+        _print_table((*HEADER, "now"), [(*row, doing) for row, doing in zip(table(news.lanes), now, strict=True)])
     return 0
 
 
-def _state(stored: StoredRun) -> str:
-    if stored.record is None:
-        return "not finished (still running, or it was killed)"
-    if stored.record.interrupted:
-        return "interrupted"
-    return "finished with failures" if stored.record.counts.failed else "finished"
+def _show_timeline(chosen: Chosen, *, as_json: bool) -> int:
+    """Print the lanes of a run over time, as far as they are written, and where their picture is."""
+    stored = chosen.run
+    timeline = read_lanes(chosen.store, stored.campaign, stored.run_id)
+    picture = readable(chosen.store.uri_of(stored.prefix + PICTURE))
+    if as_json:
+        lanes = [asdict(one) for one in fleet_figures(timeline.lanes)] if timeline else []
+        facts = {"picture": picture, "seconds": timeline.seconds, "lanes": lanes} if timeline else None
+        print(json.dumps(_run_facts(stored, None) | {"timeline": facts}, ensure_ascii=False))
+    elif timeline is None:
+        print(f"{stored.campaign} {stored.run_id}: nothing is written of its lanes: they had nothing to do yet.")
+    else:
+        print("\n".join(timeline_text(timeline, _columns())))
+        print(f"Picture: {picture}")
+    return 0
 
 
-def _run_facts(stored: StoredRun) -> dict[str, object]:
+def _columns() -> int:
+    return (
+        min(shutil.get_terminal_size((WITHOUT_TERMINAL, 24)).columns, WIDEST)
+        if sys.stdout.isatty()
+        else WITHOUT_TERMINAL
+    )
+
+
+def _run_facts(stored: StoredRun, news: RunNews | None) -> dict[str, object]:
     if stored.record is None:
-        return {"campaign": stored.campaign, "run_id": stored.run_id, "finished": False}
+        facts = {"campaign": stored.campaign, "run_id": stored.run_id, "finished": False}
+        return facts | ({"progress": news.model_dump(mode="json")} if news else {})
     return stored.record.model_dump(mode="json") | {"finished": True}
 
 
-def _run_line(stored: StoredRun) -> tuple[str, ...]:
+def _run_line(stored: StoredRun, news: RunNews | None) -> tuple[str, ...]:
     record = stored.record
     started = record.started_at.replace("T", " ")[:16] if record else "-"
-    return (stored.run_id, stored.campaign, started, f"{record.counts.total:,}" if record else "-", _state(stored))
+    pictures = f"{record.counts.total:,}" if record else f"{news.done:,} of {news.total:,}" if news else "-"
+    return (stored.run_id, stored.campaign, started, pictures, state_of(stored, news))
 
 
 def _print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

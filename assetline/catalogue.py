@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ RENDER_STEP_PX = 8  # latents are an eighth of the picture's side
 Named = TypeVar("Named", bound=Record)
 
 
+@lru_cache(maxsize=16_384)  # the same headers and words in every row
 def slug(text: str) -> str:
     """Fold a name for comparison: `"Größe / Size "` and `"GRÖSSE_size"` are both `grösse_size`.
 

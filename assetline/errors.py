@@ -10,12 +10,19 @@
     │   ├── ObjectExists        create-if-absent found an object
     │   ├── ObjectChanged       compare-and-swap found another version
     │   └── StoreUnreachable    no answer, or no permission
+    ├── BudgetRefused           a cap on money would be passed; carries its figures      exit 5
+    ├── LedgerUnreachable       the ledger cannot be opened, read or written             exit 6
+    ├── AttemptOpen             this request has a paid attempt that has not ended; carries it
+    ├── PredictionTaken         another attempt in the ledger has that prediction already
     └── BackendError            a lane could not make a picture
         ├── BackendUnavailable  the worker or the network is down                        exit 6
         ├── JobLost             the worker no longer knows what it accepted
         ├── JobTimedOut         no result within the time allowed
+        │   └── JobStalled      it ran and no longer moved: the worker is suspect
         ├── JobFailed           the worker tried and failed (memory, a broken model file)
         ├── LaneUnsuited        this worker lacks a model, a LoRA or a node; another may have it
+        │   └── LaneClosed      it takes nothing more until a person acts (no credit, a token that is not valid)
+        ├── PaidJobFailed       it was paid for, or may have been, and failed; nothing more is paid by itself
         └── JobRejected         no lane can do this request as it is (bad value, bad graph)
 
 Classes carry facts, not logic: `transient` says that another try may help, `fault` says whose it is,
@@ -29,6 +36,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from assetline.paid_attempt import PaidAttempt
     from assetline.records import Problem
 
 Fault = Literal["sheet", "workflow", "worker", "network", "store", "ours"]
@@ -99,6 +107,38 @@ class StoreUnreachable(StoreError):
     transient = True
 
 
+class BudgetRefused(AssetlineError):
+    """A cap on money would be passed. Nothing was reserved. `cap` says which: `run`, `campaign` or `day`."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, cap: Literal["run", "campaign", "day"]) -> None:
+        super().__init__(message)
+        self.cap = cap
+
+
+class LedgerUnreachable(AssetlineError):
+    """The ledger cannot be opened, read or written: gone, locked, read-only, damaged, or of a newer assetline."""
+
+    exit_code = 6
+    fault = "store"
+
+
+class AttemptOpen(AssetlineError):
+    """The request has a paid attempt that has not ended (`attempt`): follow or reconcile it, never pay beside it."""
+
+    def __init__(self, attempt: PaidAttempt) -> None:
+        super().__init__(
+            f"Row {attempt.row}: paid attempt {attempt.id} of this picture ({attempt.provider}, {attempt.model}) "
+            f'has not ended; it is "{attempt.state}" since {attempt.state_at:%Y-%m-%d %H:%M:%S} UTC.'
+        )
+        self.attempt = attempt
+
+
+class PredictionTaken(AssetlineError):
+    """Another attempt in the ledger has that prediction already, so this one cannot have it."""
+
+
 class BackendError(AssetlineError):
     """A lane could not make a picture. `lane` is its name, `job_id` the backend's own id for the job.
 
@@ -134,6 +174,10 @@ class JobTimedOut(BackendError):
     transient = True
 
 
+class JobStalled(JobTimedOut):
+    """It ran and no longer moved: the worker itself is suspect, not only this job."""
+
+
 class JobFailed(BackendError):
     """The worker tried and failed: out of memory, a broken model file."""
 
@@ -144,6 +188,14 @@ class LaneUnsuited(BackendError):
     """The worker lacks a model, a LoRA or a node class; another worker may have it."""
 
     transient = True
+
+
+class LaneClosed(LaneUnsuited):
+    """The lane takes nothing more until a person acts: no credit left, a token that is not valid."""
+
+
+class PaidJobFailed(BackendError):
+    """The picture was paid for, or may have been, and there is none. Never tried again without a person."""
 
 
 class JobRejected(BackendError):

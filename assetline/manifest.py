@@ -4,6 +4,7 @@ the tables that the flow shows. All from outcomes alone; nothing here reads or w
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -15,11 +16,13 @@ from pydantic import ValidationError
 
 from assetline.errors import StoreError
 from assetline.records import STATUSES, Counts, Outcome
+from assetline.timeline import HEADER, draw, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetline.records import RunRecord
+    from assetline.timeline import LaneTimeline, Timeline
 
 # The fields that the contract names, in its order; the other fields of an outcome follow.
 CONTRACT_FIELDS = ("row", "variant", "request_key", "status", "reason", "duplicate_of", "asset", "attempts")
@@ -59,6 +62,9 @@ FORMULA = re.compile(
     "[=+\\-@\t\r\0\uff1d\uff0b\uff0d\uff20]"
 )  # OWASP's list of what begins a formula, with full-width forms
 LOSSY_NUMBER = re.compile(r"0\d+|\d{16,}|\d+[eE]\d+")  # Excel keeps 15 digits, drops leading zeros, reads 1E5 as 100000
+
+COSTS = "Lane | Pictures | Seconds each | Cost USD"
+LANES_WIDTH_PX = 800  # what a Markdown artifact gets in Prefect's UI on a usual screen
 
 PLAIN_WORDS = {
     "stored": "made and stored",
@@ -169,21 +175,43 @@ def failures(outcomes: Iterable[Outcome]) -> list[dict[str, str]]:
     ]
 
 
-def summary_markdown(run: RunRecord, outcomes: Sequence[Outcome], picture: str | None, link: str) -> str:
+def summary_markdown(
+    run: RunRecord, outcomes: Sequence[Outcome], picture: str | None, link: str, timeline: Timeline | None = None
+) -> str:
     """The run on one page, for Prefect's artifact: headline, picture, counts, lanes, sizes, rows with trouble.
 
-    `picture` is an address of the montage (None: no picture), `link` is where the contact sheet is.
+    `picture` is an address of the montage (None: no picture), `link` is where the contact sheet is. The lanes are drawn
+    over time where a `timeline` tells of them.
     """
     sections = (
         [f"# {_md(run.campaign)}: {_headline(run)}"],
         [_pictured(picture, link) if picture else ""],
         [f"**Contact sheet:** {_linked(link)}  \n**Run:** `{run.run_id}` from `{run.sheet}`, {_duration(run.seconds)}"],
         _table("Status | Pictures | Meaning", "--- | ---: | ---", _status_rows(run.counts)),
-        _table("Lane | Pictures | Seconds each | Cost USD", "--- | ---: | ---: | ---:", _lane_rows(outcomes)),
+        [_lanes_picture(timeline) if timeline else ""],
+        lanes_table(timeline.lanes) if timeline else [],
+        [] if timeline and not run.cost_usd else _table(COSTS, "--- | ---: | ---: | ---:", _lane_rows(outcomes)),
         _table("Size | Pictures | Usable", "--- | ---: | ---:", _size_rows(outcomes)),
         _trouble(outcomes),
     )
     return "\n\n".join("\n".join(lines) for lines in sections if any(lines)) + "\n"
+
+
+def lanes_markdown(lanes: Sequence[LaneTimeline], timeline: Timeline | None) -> str:
+    """The lanes of a run that goes on: the newest picture of them, and the table as it stands now."""
+    picture = [_lanes_picture(timeline)] if timeline else []
+    return "\n".join([*picture, "", *lanes_table(lanes)]) + "\n"
+
+
+def lanes_table(lanes: Sequence[LaneTimeline]) -> list[str]:
+    """What each lane did, as the lines of a Markdown table; for a run that goes on, what it does now too."""
+    doing = [_md(_short(lane.doing, 80)) for lane in lanes]
+    header = [*HEADER, "now"] if any(doing) else list(HEADER)
+    rows = [
+        " | ".join([*map(_md, row), *([now] if any(doing) else [])])
+        for row, now in zip(table(lanes), doing, strict=True)
+    ]
+    return _table(" | ".join(header), " | ".join(["---", *["---:"] * (len(HEADER) - 1), "---"][: len(header)]), rows)
 
 
 def _headline(run: RunRecord) -> str:
@@ -198,6 +226,12 @@ def _headline(run: RunRecord) -> str:
 
 def _status_rows(found: Counts) -> list[str]:
     return [f"{name} | {n} | {PLAIN_WORDS[name]}" for name in STATUSES if (n := getattr(found, name))]
+
+
+def _lanes_picture(timeline: Timeline) -> str:
+    """The lanes over time, inside the text; in Prefect's narrow column its words are as large as those around it."""
+    svg = base64.b64encode(draw(timeline, width=LANES_WIDTH_PX, told=False).encode()).decode()
+    return f"![The lanes over time](<data:image/svg+xml;base64,{svg}>)"
 
 
 def _lane_rows(outcomes: Sequence[Outcome]) -> list[str]:

@@ -11,18 +11,19 @@ from assetline.errors import AssetlineError, BackendUnavailable, LaneUnsuited
 class RetryPolicy:
     """Quick retries inside one asset. `attempts` counts those that spent a lane's time on the request.
 
-    A worker that is down, or that lacks a model, says nothing about the request: such tries have the wider limit
-    `detours`, so that a flapping worker cannot use up a request's chances.
+    A worker that is down, that fails others' requests as well, or that lacks a model, says nothing about the request:
+    such tries have the wider limit `detours`, so that a bad worker cannot use up a request's chances: the growing
+    pauses of `dispatch.health` leave room for eight within two minutes.
     """
 
     attempts: int = 3
-    detours: int = 8
+    detours: int = 12
 
     def try_again(self, error: AssetlineError, spent: int, detoured: int) -> bool:
         """Whether another try may help, after `spent` real attempts and `detoured` detours (this one included)."""
         if not error.transient:
             return False
-        return detoured < self.detours if is_detour(error) else spent < self.attempts
+        return spent < self.attempts and detoured < self.detours
 
 
 DEFAULT_POLICY = RetryPolicy()

@@ -11,6 +11,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 from assetline.catalogue import Style, name_key, slug
@@ -25,6 +26,9 @@ COMPARED_CHARACTERS = 80  # of a name that is looked for; longer ones are no typ
 _TOKEN = re.compile(r"[{}|]|__(?P<wildcard>[^\W_]+(?:[_-][^\W_]+)*)__")
 _BLANKS = re.compile(r"[ \t\u00a0]{2,}")
 _LITERAL = "For a literal brace write it twice."
+
+
+_key = lru_cache(maxsize=4_096)(name_key)  # every row asks for the names of the same columns
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def expand(
     Raises SheetError with the faults of the template, all at once; they have no place, the caller knows it.
     """
     read = parse(template)
-    cells = {name_key(name): value for name, value in values.items()}
+    cells = {_key(name): value for name, value in values.items()}
     picked = {name: pick(name) for name in read.wildcards}
     lines = {name: line for name, line in picked.items() if line is not None}
     faults = [
@@ -100,6 +104,7 @@ def styled_negative(negative_prompt: str, styles: Sequence[Style]) -> str:
     return _joined([negative_prompt, *(style.negative_prompt for style in styles)])
 
 
+@lru_cache(maxsize=1_024)  # a row's cells are read again for each of its pictures, and many rows share a template
 def parse(template: str) -> Template:
     """Read a prompt cell. Never raises: what is wrong with it is in `faults`."""
     reader = _Reader(template)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Status = Literal["stored", "reused", "duplicate", "rejected", "failed", "canceled"]
 STATUSES: tuple[Status, ...] = ("stored", "reused", "duplicate", "rejected", "failed", "canceled")
 BackendChoice = Literal["auto", "comfyui", "replicate", "fpo"]
+Combine = Literal["product", "zip"]
 ImageFormat = Literal["PNG", "JPEG", "WEBP"]
 Value = int | float | str
 
@@ -75,6 +76,7 @@ class Row(Record):
     """One line of the sheet, typed: what the producer wants. `cells` keeps the place of every value.
 
     `cells` is keyed by the canonical column name (`prompt`) and, for other columns, by the header as written.
+    `locales` holds what columns such as `prompt@de` say: by language tag, then by column (an own one by its slug).
     """
 
     sheet: str
@@ -93,6 +95,8 @@ class Row(Record):
     reference_image: str | None = None
     priority: int = 0
     tags: tuple[str, ...] = ()
+    combine: Combine = "product"
+    locales: dict[str, dict[str, str]] = Field(default_factory=dict)
     extra: dict[str, str] = Field(default_factory=dict)
     cells: dict[str, Cell] = Field(default_factory=dict)
 
@@ -160,12 +164,20 @@ class RunOptions(Record):
     """What a person chooses for one run; also the flow's parameter, so Prefect draws a form from it."""
 
     lanes: tuple[str, ...] = Field(
-        default=(), description="fpo, or ComfyUI URLs such as http://gpu1:8188. Empty: ASSETLINE_COMFYUI, else fpo."
+        default=(),
+        description="fpo, replicate, or ComfyUI URLs such as http://gpu1:8188. Empty: ASSETLINE_COMFYUI, else fpo.",
     )
     store: str = Field(default="", description="A folder, or s3://bucket/prefix. Empty: ASSETLINE_STORE.")
     rows: tuple[str, ...] = Field(default=(), description="Ids of the rows to make. Empty: all.")
     only_valid: bool = Field(default=False, description="Make the rows without errors, though others have some.")
-    max_cost: float = Field(default=0.0, ge=0, description="USD that the run may spend.")
+    max_cost: float | None = Field(
+        default=None, ge=0, le=1_000_000, description="USD that the run may spend. Empty: ASSETLINE_MAX_COST."
+    )
+    overflow: str = Field(
+        default="",
+        pattern=r"^(off|\d{1,4}[smh])?$",
+        description="How long the GPUs may take before rows go to Replicate: 30m, 2h, off. Empty: ASSETLINE_OVERFLOW.",
+    )
     campaign: str = Field(default="", max_length=80, description="The campaign's name. Empty: the sheet's file name.")
 
 
@@ -173,7 +185,9 @@ class RunOptions(Record):
 class Render:
     """What a lane gave back: bytes and facts. Lives only inside the asset step.
 
-    `seconds` is the time on the lane, `graph` the ComfyUI graph exactly as submitted (None elsewhere).
+    `seconds` is the time on the lane, `graph` the ComfyUI graph exactly as submitted (from Replicate: `{"replicate":
+    ...}`, what was asked for and what was sent; None elsewhere). `size`, in px, is what the lane's model makes for the
+    size that was asked for, where it cannot make that one: the picture is then right as it is.
     """
 
     data: bytes
@@ -184,6 +198,18 @@ class Render:
     cost_usd: float = 0.0
     graph: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What is known of a lane with an affinity: seconds a picture, seconds to load (None: not seen), pictures seen."""
+
+    lane: str
+    affinity: str
+    seconds: float
+    load_seconds: float | None
+    samples: int
 
 
 class Fingerprint(Record):
@@ -257,7 +283,10 @@ class Attempt(Record):
 
 
 class Outcome(Record):
-    """What became of one request: one line of `manifest.jsonl`, enough to draw the contact sheet from."""
+    """What became of one request: one line of `manifest.jsonl`, enough to draw the contact sheet from.
+
+    `refused`: it failed because a cap on money would have been passed.
+    """
 
     row: str
     variant: int
@@ -268,6 +297,7 @@ class Outcome(Record):
     distance: int | None = None
     asset: Asset | None = None
     attempts: tuple[Attempt, ...] = ()
+    refused: bool = False
     label: str = ""
     row_number: int = 0
     size: str = ""

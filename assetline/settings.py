@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from assetline.errors import OptionError
 
 PROJECT_ROOT = Path(__file__).parents[1]
+MOST_USD = 1_000_000  # a cap above it is a slip of the hand
 
 
 class Settings(BaseSettings):
     """Every setting, with its default. Names and meanings are promises of the README and the contract.
 
     `comfyui` is a list of URLs written with commas. `workflows_folder` and `campaigns_folder` say where graphs and
-    presets lie; their default is the checkout. The `aws_...` are here since boto3 reads no `.env`.
+    presets lie; their default is the checkout. The `aws_...` are here since boto3 reads no `.env`. `max_cost` is a cap
+    in US dollars on a run; the two others on all runs of a campaign and on a UTC day, None: no cap of that kind.
     """
 
     model_config = SettingsConfigDict(
@@ -27,7 +30,11 @@ class Settings(BaseSettings):
     store: str = "./assets"
     comfyui: Annotated[tuple[str, ...], NoDecode] = ()
     s3_endpoint: str = ""
-    max_cost: float = Field(default=0.0, ge=0)
+    ledger: str = Field(default="sqlite:///./assetline.db", repr=False)  # may hold a password
+    max_cost: float = Field(default=0.0, ge=0, le=MOST_USD)
+    max_cost_campaign: float | None = Field(default=None, ge=0, le=MOST_USD)
+    max_cost_day: float | None = Field(default=None, ge=0, le=MOST_USD)
+    overflow: str = "off"
     default_workflow: str = "sdxl-txt2img"
     workflows_folder: Path = PROJECT_ROOT / "workflows"
     campaigns_folder: Path = PROJECT_ROOT / "campaigns"
@@ -40,10 +47,20 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(default=900.0, gt=0)
     lane_patience_s: float = Field(default=120.0, ge=0)
     replicate_api_token: SecretStr | None = Field(default=None, validation_alias="REPLICATE_API_TOKEN")
+    replicate_base_url: str = Field(default="https://api.replicate.com", validation_alias="REPLICATE_BASE_URL")
+    replicate_models: str = ""
+    replicate_strict_sizes: bool = True
     aws_access_key_id: str = Field(default="", validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(default=None, validation_alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr | None = Field(default=None, validation_alias="AWS_SESSION_TOKEN")
     aws_default_region: str = Field(default="", validation_alias="AWS_DEFAULT_REGION")
+
+    @field_validator("overflow")
+    @classmethod
+    def _is_overflow(cls, value: str) -> str:
+        if not re.fullmatch(r"off|\d{1,4}[smh]", value.strip().lower()):
+            raise ValueError("write off, or how long the GPUs may take: 30m, 2h")
+        return value.strip().lower()
 
     @field_validator("comfyui", mode="before")
     @classmethod
@@ -65,5 +82,5 @@ def load_settings() -> Settings:
 
 
 def _name(place: tuple[int | str, ...]) -> str:
-    name = str(place[0]).upper()
-    return name if name.startswith(("REPLICATE_", "AWS_")) else f"ASSETLINE_{name}"
+    name = str(place[0])
+    return name if name.isupper() else f"ASSETLINE_{name.upper()}"  # those with names of their own are told by these

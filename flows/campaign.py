@@ -14,12 +14,23 @@ from prefect.runtime import flow_run
 
 from assetline.bootstrap.planning import campaign_of, plan_sheet
 from assetline.bootstrap.running import open_job
+from assetline.bootstrap.workers import ask_workers
 from assetline.errors import AssetlineError
+from assetline.pipeline import RunStopped
 from assetline.pipeline import run_campaign as run_pipeline
 from assetline.records import RunOptions
 from assetline.settings import load_settings
 from tasks.asset import as_task
-from tasks.reports import describe, final_state, followed, publish_problems, publish_summary, refused, stopped
+from tasks.live import followed
+from tasks.reports import (
+    describe,
+    final_state,
+    publish_problems,
+    publish_stopped,
+    publish_summary,
+    refused,
+    stopped,
+)
 from tasks.run_log import core_log
 
 
@@ -43,7 +54,7 @@ async def run_campaign(sheet: str, options: RunOptions = RunOptions()) -> State[
     with core_log():
         try:
             settings = load_settings()
-            planning = plan_sheet(sheet, options, settings)
+            planning = plan_sheet(sheet, options, settings, await ask_workers(options, settings))
             await publish_problems(planning.plan.problems)
 
             async with (
@@ -53,6 +64,8 @@ async def run_campaign(sheet: str, options: RunOptions = RunOptions()) -> State[
                 result = await run_pipeline(job, as_task, report)
         except AssetlineError as error:
             return refused(error)
+        except RunStopped as stop:
+            return await publish_stopped(stop)
         except asyncio.CancelledError:
             return stopped()
 

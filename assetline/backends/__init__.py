@@ -42,3 +42,22 @@ class Adopter(Protocol):
 
     async def disown(self, request_key: str) -> None:
         """Take back what was adopted: another lane is further with it."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A backend whose place others use too, so that it may be busy with what is not ours."""
+
+    async def foreign(self) -> int:
+        """How many jobs of other clients wait or run there now. Raises BackendUnavailable."""
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A backend that loads models, and can be made to before they are needed."""
+
+    async def warm(self, planned: PlannedRequest) -> float:
+        """Load what `planned` needs, by the cheapest job that does; seconds that it took. Nothing of it is kept.
+
+        For a request that it `suits`. Raises BackendError; cancelling takes the job back.
+        """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
+from assetline.backends.replicate.catalog import ReplicateModel, load_models
 from assetline.catalogue import load_catalogue
 from assetline.errors import ObjectMissing, OptionError
-from assetline.plan import CampaignPlan, World, campaign_slug, plan_campaign
+from assetline.plan import CampaignPlan, Fleet, Workers, World, campaign_slug, plan_campaign
 from assetline.records import RunOptions
 from assetline.settings import Settings
 from assetline.sheet import Limits, read_sheet
@@ -17,6 +19,7 @@ from assetline.workflow import Workflow, load_workflows
 
 FPO = "fpo"
 REPLICATE = "replicate"
+NOBODY_ASKED = Workers()
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Planning:
-    """A sheet with its plan. `plan.problems` says what is wrong with it; `references` are bytes by sha256."""
+    """A sheet with its plan. `plan.problems` says what is wrong with it; `references` are bytes by sha256.
+
+    `fleet` knows which lane can make what, as far as the workers were asked; `models` are those at Replicate, by name.
+    """
 
     source: Source
     plan: CampaignPlan
     lanes: tuple[str, ...]
     workflows: Mapping[str, Workflow]
     references: dict[str, bytes] = field(repr=False)
+    fleet: Fleet = field(repr=False)
+    models: Mapping[str, ReplicateModel] = field(default_factory=dict, repr=False)
 
 
 def read_source(address: str, settings: Settings) -> Source:
@@ -95,29 +103,42 @@ def lane_names(options: RunOptions, settings: Settings) -> tuple[str, ...]:
 
 
 def lane_kinds(names: Sequence[str]) -> dict[str, str]:
-    """Each lane's kind: `fpo` or `comfyui`."""
-    return {name: FPO if name == FPO else "comfyui" for name in names}
+    """Each lane's kind: `fpo`, `replicate` or `comfyui`."""
+    return {name: name if name in {FPO, REPLICATE} else "comfyui" for name in names}
+
+
+def lane_label(name: str) -> str:
+    """A lane's name as it is shown and written down: the URL without credentials."""
+    address = urlsplit(name)
+    return name if "@" not in address.netloc else address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
 def _lane_fault(name: str) -> str:
-    if name == FPO or name.startswith(("http://", "https://")):
+    if name in {FPO, REPLICATE} or name.startswith(("http://", "https://")):
         return ""
-    if name == REPLICATE:
-        return "The Replicate lane is not in this version; use fpo or a ComfyUI URL such as http://gpu1:8188."
-    return f'"{name}" is no lane. A lane is fpo, or a ComfyUI URL such as http://gpu1:8188.'
+    return f'"{name}" is no lane. A lane is fpo, replicate, or a ComfyUI URL such as http://gpu1:8188.'
 
 
-def plan_sheet(address: str, options: RunOptions, settings: Settings) -> Planning:
-    """Read a sheet and plan it. Every problem is in the plan; raises OptionError, WorkflowError, StoreError."""
+def plan_sheet(address: str, options: RunOptions, settings: Settings, workers: Workers = NOBODY_ASKED) -> Planning:
+    """Read a sheet and plan it against what the workers have told (`bootstrap.workers`); without, nothing is asked.
+
+    Every problem is in the plan; raises OptionError, WorkflowError, StoreError.
+    """
     source = read_source(address, settings)
     lanes = lane_names(options, settings)
     workflows = load_workflows(settings.workflows_folder)
     reader = _reference_reader(settings, _folder_of(address))
-    world = _world(settings, lanes, workflows, reader)
+    models = load_replicate_models(settings)
+    world = replace(_world(settings, lanes, workflows, reader), workers=workers, models=models)
     sheet = read_sheet(source.name, source.data, world.catalogue, limits_of(settings))
     plan = plan_campaign(campaign_of(address, options), sheet, world, rows=options.rows, only_valid=options.only_valid)
     references = {sha256: reader(written) for sha256, written in plan.references.items()}
-    return Planning(source, plan, lanes, workflows, references)
+    return Planning(source, plan, lanes, workflows, references, world.fleet, models)
+
+
+def load_replicate_models(settings: Settings) -> dict[str, ReplicateModel]:
+    """The shipped models at Replicate and those of a person's own file. Raises OptionError."""
+    return load_models(Path(settings.replicate_models).expanduser() if settings.replicate_models else None)
 
 
 def campaign_of(address: str, options: RunOptions) -> str:
@@ -150,6 +171,7 @@ def _world(
         max_prompt_characters=settings.max_prompt_characters,
         min_side_px=settings.min_side_px,
         max_side_px=settings.max_side_px,
+        strict_sizes=settings.replicate_strict_sizes,
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetline.records import Outcome, RunRecord
+    from assetline.timeline import Timeline
 
 PICTURES_PER_PAGE = 1000  # about 15 MB of thumbnails; a page of 5,000 still worked, but no mail server takes it
 
@@ -25,15 +26,16 @@ def write_contact_sheet(
     outcomes: Sequence[Outcome],
     thumbnail: Callable[[Outcome], bytes | None],
     folder: Path,
+    timeline: Timeline | None = None,
 ) -> list[Path]:
     """Write `contact-sheet.html`, and `contact-sheet-2.html` and so on past 1,000 pictures, into `folder`.
 
     `thumbnail` gives the 256 px picture of an outcome, or None; it is asked for one picture at a time, in order, and
-    only where the outcome has an asset. Returns the pages' paths, the first one first. A row is not split between
-    pages unless it alone fills more than one.
+    only where the outcome has an asset. The first page shows the `timeline` of the lanes, if there is one. Returns the
+    pages' paths, the first one first. A row is not split between pages unless it alone fills more than one.
     """
     leaves = paged(outcomes)
-    sheet = Sheet(run=run, leaves=leaves, thumbnail=thumbnail, anchors=page.anchors(leaves))
+    sheet = Sheet(run=run, leaves=leaves, thumbnail=thumbnail, anchors=page.anchors(leaves), timeline=timeline)
     paths = [folder / leaf.name for leaf in leaves]
     for leaf, path in zip(leaves, paths, strict=True):
         with path.open("w", encoding="utf-8", newline="\n") as file:

@@ -13,11 +13,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from assetline.contact_sheet.lanes import lanes_section, lanes_style
 from assetline.records import FPO_MODEL, STATUSES, Outcome, RunRecord, Status
 from assetline.store.layout import run_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from assetline.timeline import Timeline
 
 # A mark and a word for each status, so that nothing is told by colour alone.
 MARKS: dict[Status, str] = {
@@ -69,12 +72,16 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Sheet:
-    """All that the pages of one contact sheet share. `anchors` is keyed by request key and by the original's key."""
+    """All that the pages of one contact sheet share. `anchors` is keyed by request key and by the original's key.
+
+    The first page shows the `timeline`, where there is one.
+    """
 
     run: RunRecord
     leaves: list[Leaf]
     thumbnail: Callable[[Outcome], bytes | None]
     anchors: dict[str, Anchor]
+    timeline: Timeline | None = None
 
     def link(self, key: str) -> str:
         """The relative, percent-encoded address of a store key, seen from the run's folder."""
@@ -102,6 +109,8 @@ def render(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
     """One page, piece by piece; each thumbnail is read when its turn comes."""
     yield from _head(sheet, leaf)
     yield _masthead(sheet.run)
+    if sheet.timeline and leaf.number == 1:
+        yield lanes_section(sheet.timeline)
     yield _toolbar(leaf)
     yield "<main>\n"
     for group in leaf.rows:
@@ -126,11 +135,12 @@ def _source(text: str) -> str:
 
 
 def _head(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
+    styles = [_asset("style.css"), lanes_style(sheet.timeline) if leaf.number == 1 else ""]
     policy = "; ".join(
         (
             "default-src 'none'",
             "img-src data: file: 'self' https: http:",
-            f"style-src {_source(_asset('style.css'))}",
+            f"style-src {' '.join(_source(style) for style in styles if style)}",
             f"script-src {_source(_asset('page.js'))}",
             "base-uri 'none'",
             "form-action 'none'",

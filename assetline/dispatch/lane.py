@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from assetline.backends import Backend
 from assetline.dispatch.events import Kind
-from assetline.dispatch.scheduler import LaneState
+from assetline.dispatch.situation import LaneState
 from assetline.dispatch.speeds import Speeds
 from assetline.errors import BackendError
 
@@ -40,7 +40,8 @@ class Lane:
     time, and a second one ahead keeps it busy while the first picture is fetched. `work` is what it holds, in order.
 
     `lacks` holds the affinities that it refused for want of a model or a node, and has not made since. A lane that is
-    down takes nothing; one that stayed away longer than the run's patience is gone for this run.
+    down takes nothing; one that stayed away longer than the patience is gone: nothing waits for it any more, but it is
+    asked on, and may come back.
     """
 
     def __init__(self, backend: Backend, slots: int, ahead: int = 0) -> None:
@@ -112,26 +113,33 @@ class Lane:
             self.listen("down", None, reason)
 
     async def recover(self, patience_s: float) -> None:
-        """Ask again after growing pauses until it answers, or until `patience_s` is over and it is gone."""
+        """Ask after growing pauses until it answers; after `patience_s` it is gone, and asked on."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + patience_s
         pause_s = FIRST_PAUSE_S
-        while clock() + pause_s <= deadline:
-            await asyncio.sleep(pause_s)
+        while True:
+            if not self.gone and clock() >= deadline:
+                self._give_up(patience_s)
+            await asyncio.sleep(pause_s if self.gone else min(pause_s, deadline - clock()))
             try:
                 await self.backend.probe()
             except BackendError as error:
                 self.fault = str(error)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-                continue
-            self.fault = ""
-            self.listen("up", None, "")
-            self._begin(clock())
-            log.warning("lane is back: lane=%s", self.name)
-            return
+                self.listen("waiting", None, f"{deadline - clock():.0f}")
+            else:
+                return self._come_back(clock())
+
+    def _give_up(self, patience_s: float) -> None:
         self.gone = True
-        self.listen("gone", None, self.fault)
         log.error("lane gone: lane=%s after_s=%.0f reason=%s", self.name, patience_s, self.fault)
+        self.listen("gone", None, self.fault)
+
+    def _come_back(self, now: float) -> None:
+        self.fault, self.gone = "", False
+        self.listen("up", None, "")
+        self._begin(now)
+        log.warning("lane is back: lane=%s", self.name)
 
     def _begin(self, now: float) -> None:
         if not self.is_up:
@@ -150,8 +158,9 @@ def _still(expected: float, elapsed: float) -> float:
 class Slot:
     """One slot of a lane, held by one request until it is freed. Freeing twice is harmless."""
 
-    def __init__(self, lane: Lane, on_free: Callable[[str | None], None]) -> None:
+    def __init__(self, lane: Lane, on_free: Callable[[str | None], None], work: Work | None = None) -> None:
         self.lane = lane
+        self.work = work
         self._on_free: Callable[[str | None], None] | None = on_free
 
     def free(self, failure: str | None = None) -> None:

@@ -1,16 +1,19 @@
 """Which group a lane takes from next, or none: from what waits, what the lanes do and how fast they are. No waiting.
 
-The rest is planned to its end (`assignment`), highest priority first, and the asking lane gets what the plan gives it.
-A plan is kept as long as the lanes keep to it.
+The rest is planned to its end (`assignment`), highest priority first and campaigns of equal priority in rounds
+(`fair_share`), and the asking lane gets what the plan gives it. A plan is kept as long as the lanes keep to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
 from assetline.dispatch.assignment import Rest, assign
+from assetline.dispatch.fair_share import FairShare
+from assetline.dispatch.situation import URGENT, Group, LaneState, Situation
 from assetline.dispatch.speeds import Speeds
 
 FRESH_S = 1.0  # so old may a plan be by which a lane is told to wait
@@ -18,51 +21,9 @@ TOLERANCE = 1.0  # of a picture, by which a lane may be early or late before the
 QUICK_PAIRS = 1000  # lanes x groups that are planned in about 10 ms; a larger plan is kept for as many s as ms
 LEAST_STREAK = 32  # pictures for which nothing else need be loaded while another group waits (InvokeAI's bound), or
 LOADS_IN_STREAK = 100  # as long as so many loads take, if that is longer: changing then costs 1 % at most
-
-Key = tuple[frozenset[str], str, int]  # the lanes that may take it, what is to be loaded, the priority
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Requests of one priority that the same lanes can make with the same files loaded.
-
-    `oldest` is the number of the one that is first in line; `since` when it, or the last one taken before it, was
-    its turn: how long nothing of the group has been taken.
-    """
-
-    lanes: frozenset[str]
-    affinity: str
-    priority: int
-    count: int
-    oldest: int
-    since: float
-
-    @property
-    def key(self) -> Key:
-        """What makes it this group, whatever has been taken from it."""
-        return self.lanes, self.affinity, self.priority
-
-
-@dataclass(frozen=True, slots=True)
-class LaneState:
-    """A lane that is up. `free_at`: when it will have done what it holds; `loaded`: what it has loaded then.
-
-    `holds`: requests that it has; `at_once`: how many it works on at the same time.
-    """
-
-    name: str
-    free_at: float
-    loaded: str
-    holds: int = 0
-    at_once: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """All that waits, and every lane that is up. No two groups are alike in lanes, affinity and priority."""
-
-    groups: Sequence[Group]
-    lanes: Sequence[LaneState]
+PICTURES_IN_ROUND = 16  # on each lane, by which one campaign may be ahead of another, or
+LOADS_IN_ROUND = 50  # as long as so many loads take: a load for each round costs 2 % at most
+WINDOW = 2  # rounds, at most, that a campaign catches up if it could not have its part for a while
 
 
 class Scheduler:
@@ -70,6 +31,7 @@ class Scheduler:
 
     def __init__(self, speeds: Speeds) -> None:
         self._speeds = speeds
+        self._fair_share = FairShare()
         self._plan: _Plan | None = None
 
     def forget(self) -> None:
@@ -80,13 +42,13 @@ class Scheduler:
         """The group that `lane` takes from next; None where others end the rest sooner without it.
 
         Ask again when anything has changed, and after `FRESH_S`. A lane of which nothing is known gets one request
-        and no other until that has ended. `look` is called only when a plan is to be made.
+        and no other until that has ended, unless it is the only one. `look` is called only when a plan is to be made.
         """
-        if lane.holds >= lane.at_once and not self._speeds.knows(lane.name):
-            return None
         plan = self._plan
         if plan is None or plan.is_out_of_date(lane, now):
             plan = self._make_plan(look, now)
+        if lane.holds >= lane.at_once and not plan.is_alone and not self._speeds.knows(lane.name):
+            return None
         stop = plan.next_stop(lane)
         if stop is None and now - plan.made_at >= max(FRESH_S, plan.keeps_s):
             plan = self._make_plan(look, now)
@@ -97,11 +59,11 @@ class Scheduler:
         return stop.group
 
     def _make_plan(self, look: Callable[[], Situation], now: float) -> _Plan:
-        self._plan = _Plan(look(), now, self._speeds)
+        self._plan = _Plan(look(), now, self._speeds, self._fair_share)
         return self._plan
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stop:
     """So many of one group, on one lane."""
 
@@ -113,10 +75,18 @@ class _Stop:
 Lines = dict[str, list[_Stop]]  # what each lane is to do, in its order
 
 
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    """What is planned behind the tiers before it and before those after it."""
+
+    lines: Lines
+    is_urgent: bool
+
+
 class _Plan:
     """Who makes what until the end. `take` follows it."""
 
-    def __init__(self, situation: Situation, now: float, speeds: Speeds) -> None:
+    def __init__(self, situation: Situation, now: float, speeds: Speeds, fair_share: FairShare) -> None:
         self.made_at = now
         self.keeps_s = max(0.0, len(situation.lanes) * len(situation.groups) / QUICK_PAIRS - 1.0)
         self._speeds = speeds
@@ -124,8 +94,20 @@ class _Plan:
         self._review_at = inf
         self._due = {lane.name: lane.free_at for lane in situation.lanes}
         self._loaded = {lane.name: lane.loaded for lane in situation.lanes}
-        self._tiers: list[Lines] = []
+        self._works: dict[tuple[frozenset[str], str], float] = {}
+        possible = [one for one in situation.groups if one.priority < URGENT and not one.lanes.isdisjoint(self._due)]
+        campaigns = {group.campaign for group in possible}
+        self._is_shared = len(campaigns) > 1
+        self._round_s = self._longest_lead(possible) if self._is_shared else 0.0
+        self._fair_share = fair_share
+        fair_share.see(campaigns, WINDOW * self._round_s)
+        self._tiers: list[_Tier] = []
         self._more = self._plan_tiers(situation)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is one lane only, which nothing can be left to."""
+        return len(self._due) == 1
 
     def is_out_of_date(self, lane: LaneState, now: float) -> bool:
         """Whether something that it was made with does not hold any more, as far as `lane` is concerned."""
@@ -141,8 +123,17 @@ class _Plan:
         return abs(lane.free_at - self._due[lane.name]) > TOLERANCE * self._seconds(lane, stop.group.affinity)
 
     def next_stop(self, lane: LaneState) -> _Stop | None:
-        """What `lane` is to do next: of the most urgent that it has a part in."""
-        return next((lines[lane.name][0] for lines in self._every_tier() if lines[lane.name]), None)
+        """What `lane` is to do next: of the most urgent that it has a part in, if that has not gone first too often."""
+        urgent = None
+        for tier in self._every_tier():
+            stops = tier.lines[lane.name]
+            if not stops:
+                continue
+            stop = self._fairest(stops) if self._is_shared else stops[0]
+            if not (tier.is_urgent and lane.yields):
+                return stop
+            urgent = urgent or stop
+        return urgent
 
     def load(self, lane: LaneState, stop: _Stop) -> float:
         """Seconds that the lane needs to load before the stop."""
@@ -154,28 +145,54 @@ class _Plan:
         self._loaded[lane.name] = stop.group.affinity
         stop.count -= 1
         if not stop.count:
-            next(lines[lane.name] for lines in self._tiers if lines[lane.name]).remove(stop)
+            next(tier.lines[lane.name] for tier in self._tiers if stop in tier.lines[lane.name]).remove(stop)
         if stop.is_overdue:
             self._review_at = -inf  # it is not overdue any more
+        if self._is_shared and stop.group.priority < URGENT:
+            self._fair_share.give(stop.group.campaign, self._work(stop.group))
 
-    def _every_tier(self) -> Iterator[Lines]:
+    def _every_tier(self) -> Iterator[_Tier]:
         """Those that are planned, then the rest as they are asked for: mostly the first is enough."""
         yield from self._tiers
-        for lines in self._more:
-            self._tiers.append(lines)
-            yield lines
+        for tier in self._more:
+            self._tiers.append(tier)
+            yield tier
 
-    def _plan_tiers(self, situation: Situation) -> Iterator[Lines]:
-        """Each priority planned behind the one before it."""
+    def _plan_tiers(self, situation: Situation) -> Iterator[_Tier]:
+        """Each priority planned behind the one before it, and each round of several campaigns likewise."""
         lanes = {lane.name: lane for lane in situation.lanes}
+        loaded = {lane.loaded for lane in situation.lanes}
         for groups in _tiers(situation.groups, lanes):
-            lines = self._share_out(groups, [self._later(lane) for lane in situation.lanes])
-            yield {name: self._in_order(lanes[name], stops) for name, stops in lines.items()}
+            is_urgent = groups[0].priority == URGENT
+            is_shared = self._is_shared and not is_urgent
+            rounds = self._fair_share.rounds(groups, self._work, loaded, self._round_s) if is_shared else [groups]
+            for part in rounds:
+                lines = self._share_out(part, [self._later(lane) for lane in situation.lanes])
+                yield _Tier({name: self._in_order(lanes[name], stops) for name, stops in lines.items()}, is_urgent)
+
+    def _fairest(self, stops: Sequence[_Stop]) -> _Stop:
+        """Of those that need no other load than the first, the one whose campaign has been given least."""
+        first = stops[0]
+        alike = [s for s in stops if (s.group.affinity, s.is_overdue) == (first.group.affinity, first.is_overdue)]
+        return min(alike, key=lambda stop: self._fair_share.given(stop.group.campaign))
+
+    def _longest_lead(self, groups: Sequence[Group]) -> float:
+        """Work by which one campaign may be ahead of another, so that loads cost little."""
+        works = max(self._work(group) for group in groups)
+        loads = max(self._speeds.load_seconds(lane, group.affinity) for lane in self._due for group in groups)
+        return len(self._due) * max(PICTURES_IN_ROUND * works, LOADS_IN_ROUND * loads)
+
+    def _work(self, group: Group) -> float:
+        """Seconds a picture of the group on the lane that is best at it: the same for all, whoever makes it."""
+        key = (group.lanes, group.affinity)
+        if key not in self._works:
+            self._works[key] = min(self._speeds.seconds(lane, group.affinity) for lane in group.lanes & set(self._due))
+        return self._works[key]
 
     def _later(self, lane: LaneState) -> LaneState:
         """The lane as it will be when it has done its part of the tiers that are planned."""
         free_at, loaded = self._due[lane.name], self._loaded[lane.name]
-        for stop in (stop for lines in self._tiers for stop in lines[lane.name]):
+        for stop in (stop for tier in self._tiers for stop in tier.lines[lane.name]):
             free_at += self._load(lane, loaded, stop.group.affinity) + stop.count * self._seconds(
                 lane, stop.group.affinity
             )
@@ -200,22 +217,43 @@ class _Plan:
     def _in_order(self, lane: LaneState, stops: list[_Stop]) -> list[_Stop]:
         """What has waited too long, then what is loaded, then the small ones: the last is shared with most lanes."""
         loaded = self._loaded[lane.name]
-        back_s = self._speeds.load_seconds(lane.name, loaded)
-        patience_s = max(LEAST_STREAK * self._seconds(lane, loaded), LOADS_IN_STREAK * back_s)
+        if loaded:
+            self._find_overdue(stops, loaded, self._streak_s(lane, loaded))
+        if self._is_shared:
+            size = Counter[str]()
+            for stop in stops:
+                size[stop.group.affinity] += stop.count
+            stops = sorted(stops, key=lambda stop: _kind(stop, loaded, size))
+        else:
+            stops = sorted(stops, key=lambda stop: (not stop.is_overdue, stop.group.affinity != loaded, _turn(stop)))
+        if len(stops) > 1 and not loaded:
+            self._review_at = min(self._review_at, self.made_at + self._streak_s(lane, stops[0].group.affinity))
+        return stops
+
+    def _find_overdue(self, stops: Iterable[_Stop], loaded: str, streak_s: float) -> None:
         for stop in stops:
-            if not loaded or stop.group.affinity == loaded:
-                continue
-            turn_at = stop.group.since + patience_s
-            stop.is_overdue = turn_at <= self.made_at
-            if not stop.is_overdue:
-                self._review_at = min(self._review_at, turn_at)
-        return sorted(stops, key=lambda stop: (not stop.is_overdue, stop.group.affinity != loaded, _turn(stop)))
+            if stop.group.affinity != loaded:
+                turn_at = stop.group.since + streak_s
+                stop.is_overdue = turn_at <= self.made_at
+                if not stop.is_overdue:
+                    self._review_at = min(self._review_at, turn_at)
+
+    def _streak_s(self, lane: LaneState, loaded: str) -> float:
+        """How long a lane keeps to what it has loaded while something else waits."""
+        back_s = self._speeds.load_seconds(lane.name, loaded)
+        return max(LEAST_STREAK * self._seconds(lane, loaded), LOADS_IN_STREAK * back_s)
 
     def _load(self, lane: LaneState, loaded: str, affinity: str) -> float:
         return 0.0 if affinity == loaded else self._speeds.load_seconds(lane.name, affinity)
 
     def _seconds(self, lane: LaneState, affinity: str) -> float:
         return self._speeds.seconds(lane.name, affinity) / lane.at_once
+
+
+def _kind(stop: _Stop, loaded: str, size: Mapping[str, int]) -> tuple[bool, bool, int, str, int]:
+    """The order of stops that keeps those of one affinity together, whosever they are."""
+    affinity = stop.group.affinity
+    return not stop.is_overdue, affinity != loaded, size[affinity], affinity, _turn(stop)
 
 
 def _turn(stop: _Stop) -> int:

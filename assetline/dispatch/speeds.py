@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from assetline.records import Speed
+
 DEFAULT_SECONDS = 5.0  # a picture and a load of which nothing is known: only their proportion matters, and only
 DEFAULT_LOAD_SECONDS = 10.0  # until the first pictures of a fleet have ended
 WINDOW = 9  # pictures of which the median counts: four outliers in a row do not move it
@@ -17,17 +19,6 @@ NOTEWORTHY = 0.1  # an estimate that moved by less does not ask for a new plan
 LEAST_SHARE = 0.1  # of a picture that came with its load, when loads elsewhere were as long as all of it
 LEAST_SECONDS = 0.001  # of anything, so that instant lanes can be compared
 ROUNDS = 3  # of taking the medians of lanes and of affinities in turn; more change nothing
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What is known of a lane with an affinity: seconds a picture, seconds to load (None: not seen), pictures seen."""
-
-    lane: str
-    affinity: str
-    seconds: float
-    load_seconds: float | None
-    samples: int
 
 
 @dataclass

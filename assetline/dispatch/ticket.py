@@ -7,7 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from assetline.dispatch.lane import Lane, Slot
-from assetline.errors import AssetlineError, BackendError, BackendUnavailable, LaneUnsuited
+from assetline.dispatch.situation import URGENT
+from assetline.errors import AssetlineError, BackendError, BackendUnavailable, LaneClosed, LaneUnsuited
 from assetline.policy import DEFAULT_POLICY, is_detour
 from assetline.records import Attempt, PlannedRequest, Render
 
@@ -17,32 +18,44 @@ log = logging.getLogger(__name__)
 class Ticket:
     """A planned request with its place in the queue, the lane that holds it, and what was tried.
 
-    `wait_for_slot` puts it back into the queue and answers when another lane has pulled it. `since`: when it came,
-    in seconds on the event loop's clock.
+    `wait_for_slot` puts it back into the queue and answers when another lane has pulled it. `judge` hears of each
+    failed try, and says whether it was the worker's rather than the request's. `since`: when it came, `made_at`: when
+    its picture came, in seconds on the event loop's clock. `campaign` shares the lanes with others of its priority.
+    `holds_picture`: the bytes of a picture that cannot be used may still be in memory.
     """
 
     def __init__(self, planned: PlannedRequest, number: int, affinity: str) -> None:
         self.planned = planned
         self.number = number
         self.affinity = affinity
+        self.campaign = ""
+        self.is_urgent = False
         self.attempts: list[Attempt] = []
         self.unsuited: set[Lane] = set()
         self.avoided: set[Lane] = set()
         self.since = 0.0
+        self.made_at: float | None = None
+        self.holds_picture = False
         self.slot: Slot | None = None
         self.entered: asyncio.Future[Slot] | None = None
         self.policy = DEFAULT_POLICY
         self.wait_for_slot: Callable[[Ticket], Awaitable[Slot]] | None = None
+        self.judge: Callable[[Ticket, AssetlineError], bool] = lambda _ticket, _error: False
         self._detours = 0
 
     @property
-    def order(self) -> tuple[int, int]:
+    def priority(self) -> float:
+        """The row's, or that of interactive requests, which go before all rows."""
+        return URGENT if self.is_urgent else self.planned.priority
+
+    @property
+    def order(self) -> tuple[float, int]:
         """Higher priority first, then the order of the sheet."""
-        return (-self.planned.priority, self.number)
+        return (-self.priority, self.number)
 
     def suits(self, lane: Lane) -> bool:
-        """Whether `lane` may make it at all."""
-        return not lane.gone and lane not in self.unsuited and lane.backend.suits(self.planned)
+        """Whether `lane` may make it at all, when it is there."""
+        return lane not in self.unsuited and lane.backend.suits(self.planned)
 
     async def generate(self) -> Render:
         """Make the picture on the lane that pulled the ticket; the slot is free as soon as the bytes are here.
@@ -53,7 +66,7 @@ class Ticket:
         failure: str | None = "canceled"
         try:
             render = await slot.lane.backend.generate(self.planned, len(self.attempts) + 1)
-            failure = None
+            failure, self.made_at = None, asyncio.get_running_loop().time()
         except BackendError as error:
             failure = str(error)
             if isinstance(error, BackendUnavailable):
@@ -73,14 +86,16 @@ class Ticket:
         self.slot = await self.wait_for_slot(self)
 
     def _note(self, error: AssetlineError) -> None:
-        lane = self._held().lane
+        lane, self.made_at = self._held().lane, None
         log.info("try failed: request=%s lane=%s error=%s", self.planned.label, lane.name, error)
         if isinstance(error, BackendError):
             self.attempts.append(Attempt(lane=lane.name, job_id=error.job_id, error=str(error), fault=error.fault))
         else:  # the lane gave a picture that cannot be used: its try is the last one noted
             self.attempts[-1] = self.attempts[-1].model_copy(update={"error": str(error), "fault": error.fault})
-        self._detours += is_detour(error)
-        if not isinstance(error, LaneUnsuited):
+        self.holds_picture = not isinstance(error, BackendError)
+        is_the_workers = self.judge(self, error)
+        self._detours += is_the_workers or is_detour(error)
+        if not isinstance(error, LaneUnsuited) or isinstance(error, LaneClosed):
             self.avoided.add(lane)
             return
         self.unsuited.add(lane)

@@ -15,7 +15,15 @@ from datetime import UTC, datetime
 
 from assetline import __version__
 from assetline.dispatch import Ticket
-from assetline.errors import AssetlineError, BackendError, ImageError, ObjectExists, ObjectMissing, StoreError
+from assetline.errors import (
+    AssetlineError,
+    BackendError,
+    BudgetRefused,
+    ImageError,
+    ObjectExists,
+    ObjectMissing,
+    StoreError,
+)
 from assetline.images import inspect
 from assetline.pipeline.pool import WorkPool
 from assetline.provenance import DigitalSource, Published, PublishFacts, publish, read_sidecar, sidecar_json
@@ -69,7 +77,8 @@ async def make_asset(ticket: Ticket, bench: Bench) -> Made:
     except AssetlineError as error:
         if isinstance(error, BackendError) and error.detail:
             log.info("request failed: request=%s detail=%s", ticket.planned.label, error.detail)
-        return Made(Outcome.of(ticket.planned, "failed", str(error), attempts=tuple(ticket.attempts)))
+        facts = {"attempts": tuple(ticket.attempts), "refused": isinstance(error, BudgetRefused)}
+        return Made(Outcome.of(ticket.planned, "failed", str(error), **facts))
 
 
 async def _make(ticket: Ticket, bench: Bench) -> Made:
@@ -83,8 +92,7 @@ async def _make(ticket: Ticket, bench: Bench) -> Made:
 
 
 async def _keep(render: Render, ticket: Ticket, bench: Bench) -> Made:
-    request = ticket.planned.request
-    inspection = await bench.pool.compute(inspect, render.data, (request.width, request.height))
+    inspection = await bench.pool.compute(inspect, render.data, _expected(render, ticket.planned))
     picture = Picture(ticket.planned, render, inspection, tuple(ticket.attempts))
     return await bench.pool.run(store_picture, picture, bench)
 
@@ -156,11 +164,12 @@ def _adopt(original: str, planned: PlannedRequest, bench: Bench, attempts: tuple
     found = bench.store.get(original)
     if (owner := found.metadata.get("request-key", planned.request.key)) != planned.request.key:
         raise _foreign(original, owner)
+    render = _rendered(found, planned)
     try:
-        inspection = inspect(found.data, (planned.request.width, planned.request.height))
+        inspection = inspect(found.data, _expected(render, planned))
     except ImageError as error:
         raise StoreError(f"{original} cannot be used: {error} Remove it: the next run makes it again.") from error
-    picture = Picture(planned, _rendered(found, planned), inspection, attempts)
+    picture = Picture(planned, render, inspection, attempts)
     published = Published(data=found.data, embedded={}, marks=_publish(picture).marks)
     maker = replace(bench, run_id=found.metadata.get("run-id", bench.run_id))
     made, sidecar = _complete(picture, published, original, maker)
@@ -185,7 +194,13 @@ def _rendered(found: StoredObject, planned: PlannedRequest) -> Render:
         seconds=float(facts.get("seconds", 0)),
         cost_usd=float(facts.get("cost-usd", 0)),
         notes=("Completed after an interruption: the graph as submitted was not kept.",),
+        size=(int(made[0]), int(made[2])) if (made := facts.get("made-size", "").partition("x"))[1] else None,
     )
+
+
+def _expected(render: Render, planned: PlannedRequest) -> tuple[int, int]:
+    """The size in px that the picture must have: as asked for, or what the lane's model makes of that."""
+    return render.size or (planned.request.width, planned.request.height)
 
 
 def _foreign(original: str, owner: str) -> StoreError:
@@ -230,7 +245,7 @@ def _metadata(picture: Picture, bench: Bench) -> dict[str, str]:
         "job-id": render.job_id,
         "seconds": f"{render.seconds:.3f}",
         "cost-usd": f"{render.cost_usd:.6f}",
-    }
+    } | ({"made-size": "{}x{}".format(*render.size)} if render.size else {})
 
 
 def _asset(picture: Picture, original: str, thumbnails: dict[str, str], bench: Bench) -> Asset:

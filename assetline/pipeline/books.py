@@ -10,6 +10,7 @@ from dataclasses import replace
 from assetline.dedupe import Candidate, Duplicate, find_duplicates
 from assetline.pipeline.progress import Progress, Report
 from assetline.records import Made, Outcome, PlannedRequest
+from assetline.timeline import LaneTimeline, Timeline
 
 KEPT = ("stored", "reused")
 
@@ -24,6 +25,12 @@ class Books:
         self._made: dict[str, Made] = {}
         self._started = time.monotonic()
         self._progress = Progress(total=len(self._first))
+        self._paused_at: float | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return self._progress
 
     def distinct(self) -> list[PlannedRequest]:
         """The first of each request, in the order of the sheet: two rows may ask for the same picture."""
@@ -50,6 +57,20 @@ class Books:
         """Say what the run does now."""
         self._progress = replace(self._progress, step=step)
         self._report(self._progress)
+
+    def see(self, lanes: tuple[LaneTimeline, ...], timeline: Timeline | None = None) -> None:
+        """Note what the lanes do, now and then also all that they did, and report it."""
+        self._progress = replace(self._progress, lanes=lanes, timeline=timeline or self._progress.timeline)
+        self._report(self._progress)
+
+    def pause(self, *, on: bool) -> None:
+        """The run is paused, or goes on; the rate does not count the pause."""
+        now = time.monotonic()
+        if self._paused_at is not None:
+            self._started += now - self._paused_at
+        self._paused_at = now if on else None
+        self._progress = replace(self._progress, paused=on)
+        self.tell("paused" if on else "making pictures")
 
     def close(self, run_id: str, finished_runs: Collection[str]) -> tuple[Outcome, ...]:
         """One outcome for each planned request, in the order of the sheet; duplicates are set aside.

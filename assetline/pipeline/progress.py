@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from assetline.records import Outcome
+from assetline.timeline import LaneTimeline, Timeline
 
 FINISHED_WELL = ("stored", "reused", "duplicate")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. `made` counts what this run made itself, in `seconds` since its first request went out."""
+    """How far a run is. `made` counts what this run made itself, in `seconds` since its first request went out.
+
+    `lanes` is the newest look at what the lanes do, a few seconds old, `timeline` at all that they did, up to half a
+    minute old. Two that differ in these alone are equal.
+    """
 
     total: int
     done: int = 0
@@ -21,6 +26,9 @@ class Progress:
     made: int = 0
     seconds: float = 0.0
     step: str = ""
+    paused: bool = False
+    lanes: tuple[LaneTimeline, ...] = field(default=(), compare=False, repr=False)
+    timeline: Timeline | None = field(default=None, compare=False, repr=False)
 
     def with_outcome(self, outcome: Outcome) -> Progress:
         """The progress after one more request has ended."""
@@ -46,13 +54,18 @@ class Progress:
         """0 to 100."""
         return 100.0 * self.done / self.total if self.total else 100.0
 
+    @property
+    def said(self) -> str:
+        """The sentence for whoever is not told the step: `paused: 312 of 400`."""
+        return f"paused: {self}" if self.paused else str(self)
+
     def __str__(self) -> str:
-        """`312 of 400, 2 failed, 3.1/s, 28 s left`."""
+        """`312 of 400, 2 failed, 3.1/s, 28 s left`; while it is paused `312 of 400, 2 failed`."""
         parts = [f"{self.done:,} of {self.total:,}"]
         parts += [f"{count} {word}" for count, word in ((self.failed, "failed"), (self.rejected, "rejected")) if count]
-        if self.rate > 0:
+        if self.rate > 0 and not self.paused:
             parts.append(f"{self.rate:.1f}/s")
-        if self.seconds_left is not None and self.done < self.total:
+        if self.seconds_left is not None and self.done < self.total and not self.paused:
             parts.append(f"{duration(self.seconds_left)} left")
         return ", ".join(parts)
 

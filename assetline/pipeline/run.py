@@ -10,7 +10,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -18,14 +18,17 @@ from typing import Protocol
 from assetline.dispatch import Dispatcher, DispatchOptions, Lane
 from assetline.errors import BackendError, BackendUnavailable, ObjectExists
 from assetline.pipeline.asset import GENERATOR, Bench, Make, make_asset
+from assetline.pipeline.attendant import Attended, attended
 from assetline.pipeline.books import Books
 from assetline.pipeline.existing import find_existing
+from assetline.pipeline.lanes import LaneWatch
 from assetline.pipeline.pool import WorkPool
 from assetline.pipeline.progress import Progress, Report
 from assetline.pipeline.resume import Resumption, find_left
-from assetline.pipeline.write import CONTACT_SHEET, RunResult, write_run
+from assetline.pipeline.write import CONTACT_SHEET, ReadSheet, RunResult, write_run
 from assetline.plan import CampaignPlan
-from assetline.records import Counts, RunRecord
+from assetline.records import Counts, PlannedRequest, RunRecord
+from assetline.sheet import Limits
 from assetline.store import PutOptions, Store
 from assetline.store.layout import input_key, new_run_id, reference_key, run_prefix
 from assetline.store.runs import finished_run_ids
@@ -35,7 +38,10 @@ from assetline.store.runs import finished_run_ids
 class RunJob:
     """One execution of a campaign: the plan, the sheet's bytes, where to store, which lanes to use.
 
-    `references` holds the bytes of reference images by sha256; `flow_run` names Prefect's flow run, if any.
+    `references` holds the bytes of reference images by sha256; `flow_run` names Prefect's flow run, if any. `run_id` is
+    made when the run begins, unless somebody needed it before; `limits` are those that the sheet was read with. `spent`
+    gives what the run has cost so far, in US dollars, what failed and was charged among it, or None where nobody knows;
+    it may block.
     """
 
     plan: CampaignPlan
@@ -45,6 +51,17 @@ class RunJob:
     dispatch: DispatchOptions = field(default_factory=DispatchOptions)
     references: dict[str, bytes] = field(default_factory=dict)
     flow_run: str = ""
+    run_id: str = ""
+    limits: Limits = field(default_factory=Limits)
+    spent: Callable[[], float | None] = lambda: None
+
+
+class RunStopped(asyncio.CancelledError):
+    """The run was canceled; what it came to is written down, and is `result`."""
+
+    def __init__(self, result: RunResult) -> None:
+        super().__init__("The run was stopped.")
+        self.result = result
 
 
 class Watcher(Protocol):
@@ -63,24 +80,39 @@ watcher: ContextVar[Watcher | None] = ContextVar("assetline_watcher", default=No
 async def run_campaign(job: RunJob, make: Callable[[Make], Make], report: Report) -> RunResult:
     """Run the campaign. `make` wraps the asset step (Prefect's task, or the identity), `report` hears of progress.
 
-    Raises BackendUnavailable when no lane answers at the start, StoreUnreachable, and CancelledError after the
-    manifest of what was done has been written.
+    Raises BackendUnavailable when no lane answers at the start, StoreUnreachable, and RunStopped, a CancelledError,
+    after the manifest of what was done has been written.
     """
     with WorkPool() as pool:
         started = datetime.now(UTC)
-        bench = Bench(job.store, pool, job.plan.campaign, new_run_id(started, secrets.token_bytes(3)))
+        run_id = job.run_id or new_run_id(started, secrets.token_bytes(3))
+        bench = Bench(job.store, pool, job.plan.campaign, run_id)
         follower = watcher.get()
         books = Books(job.plan.requests, _both(report, follower.report) if follower else report)
-        interrupted = await _is_cancelled(_make_all(job, bench, books, make))
+        run = _Run(job, bench, books)
+        interrupted = await _is_cancelled(_make_all(run, make))
         books.tell("writing the contact sheet")
         record = _record(job, bench, started, interrupted=interrupted)
+        record = record.model_copy(update={"cost_usd": await pool.run(job.spent) or 0.0})
         finished_runs = await pool.run(finished_run_ids, job.store, bench.campaign)
-        result = await write_run(bench, record, books.close(bench.run_id, finished_runs))
+        timeline = run.lanes.timeline(bench.campaign, run_id) if run.lanes else None
+        sheet = ReadSheet(job.plan.sheet.file_name, job.sheet_data, job.limits)
+        result = await write_run(bench, record, books.close(run_id, finished_runs), sheet, timeline)
     if follower:
         follower.finished(result)
     if interrupted:
-        raise asyncio.CancelledError
+        raise RunStopped(result)
     return result
+
+
+@dataclass
+class _Run:
+    """What the steps of one run share. `lanes` are watched from when they go to work, if they have any."""
+
+    job: RunJob
+    bench: Bench
+    books: Books
+    lanes: LaneWatch | None = None
 
 
 def _both(first: Report, second: Report) -> Report:
@@ -91,8 +123,9 @@ def _both(first: Report, second: Report) -> Report:
     return report
 
 
-async def _make_all(job: RunJob, bench: Bench, books: Books, make: Callable[[Make], Make]) -> None:
+async def _make_all(run: _Run, make: Callable[[Make], Make]) -> None:
     """Everything up to the manifest: look what is there, make the rest, set duplicates aside."""
+    job, bench, books = run.job, run.bench, run.books
     books.tell("looking at what is already made")
     async for made in find_existing(bench, books.distinct()):
         books.found(made)
@@ -102,12 +135,23 @@ async def _make_all(job: RunJob, bench: Bench, books: Books, make: Callable[[Mak
     await _keep_inputs(job, bench)
     if waiting:
         books.tell("making pictures")
-        step = make(lambda ticket: make_asset(ticket, bench))
-        resumption = Resumption(await find_left(job.lanes, waiting), job.dispatch.affinity)
-        dispatcher = Dispatcher(job.lanes, job.dispatch)
-        async with asyncio.TaskGroup() as group:
+        await _fan_out(run, waiting, make(lambda ticket: make_asset(ticket, bench)))
+
+
+async def _fan_out(run: _Run, waiting: Sequence[PlannedRequest], step: Make) -> None:
+    """Follow what a killed run left on the lanes, and let them make the rest; watched and attended meanwhile."""
+    job, books = run.job, run.books
+    resumption = Resumption(await find_left(job.lanes, waiting), job.dispatch.affinity)
+    run.lanes = LaneWatch(job.lanes, waiting, datetime.now(UTC).isoformat(timespec="seconds"))
+    dispatcher = Dispatcher(job.lanes, replace(job.dispatch, listen=run.lanes.also(job.dispatch.listen)))
+    try:
+        async with attended(Attended(run.bench, books, run.lanes, dispatcher)), asyncio.TaskGroup() as group:
             group.create_task(dispatcher.run((), step, books.ended, resumption.rest_of(waiting)))
             group.create_task(resumption.follow(step, books.ended))
+    finally:
+        run.lanes.end()
+        if books.progress.lanes:  # somebody was told what they do: it is not so any more
+            books.see(run.lanes.lanes(), run.lanes.timeline(run.bench.campaign, run.bench.run_id))
 
 
 async def _is_cancelled(work: Coroutine[None, None, None]) -> bool:
@@ -149,7 +193,7 @@ def _keep_reference(sha256: str, job: RunJob, bench: Bench) -> None:
 
 
 def _record(job: RunJob, bench: Bench, started: datetime, *, interrupted: bool) -> RunRecord:
-    """The run's record; counts and cost are filled in when the outcomes are known."""
+    """The run's record; counts and cost are filled in when they are known."""
     finished = datetime.now(UTC)
     prefix = run_prefix(bench.campaign, bench.run_id)
     return RunRecord(

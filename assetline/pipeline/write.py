@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,9 +14,12 @@ from assetline.contact_sheet.montage import montage
 from assetline.errors import ObjectMissing
 from assetline.manifest import counts, manifest_csv, manifest_lines, run_json
 from assetline.pipeline.asset import Bench
+from assetline.pipeline.live import put_timeline
 from assetline.records import Outcome, RunRecord
+from assetline.sheet import Limits, results_of, write_results
 from assetline.store import Store
 from assetline.store.layout import run_key
+from assetline.timeline import Timeline
 
 CONTACT_SHEET = "contact-sheet.html"
 MONTAGE = "contact-sheet.jpg"
@@ -26,23 +29,45 @@ THUMBNAIL_PX = "256"
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to: its record, the outcomes in the order of the sheet, and the montage (a small JPEG)."""
+    """What a run came to: its record, the outcomes in the order of the sheet, the montage (a small JPEG), its lanes.
+
+    `timeline` is None where no lane had anything to do.
+    """
 
     record: RunRecord
     outcomes: tuple[Outcome, ...]
     montage: bytes = field(default=b"", repr=False)
+    timeline: Timeline | None = field(default=None, repr=False)
 
 
-async def write_run(bench: Bench, record: RunRecord, outcomes: tuple[Outcome, ...]) -> RunResult:
-    """Write everything about a run that has ended. Raises StoreError; without `run.json` nobody trusts the rest."""
+@dataclass(frozen=True)
+class ReadSheet:
+    """The producer's file as it was read, to be given back with its results."""
+
+    name: str
+    data: bytes = field(repr=False)
+    limits: Limits
+
+
+async def write_run(
+    bench: Bench,
+    record: RunRecord,
+    outcomes: tuple[Outcome, ...],
+    sheet: ReadSheet | None = None,
+    timeline: Timeline | None = None,
+) -> RunResult:
+    """Write everything about a run that has ended. Raises StoreError; without `run.json` nobody trusts the rest.
+
+    The cost is what the record says; else that of the pictures which the run made.
+    """
     made = {outcome.asset.original: outcome.asset for outcome in outcomes if outcome.asset}
     cost = sum(asset.cost_usd for asset in made.values() if asset.run_id == bench.run_id)
-    record = record.model_copy(update={"counts": counts(outcomes), "cost_usd": round(cost, 6)})
-    return await bench.pool.run(_write, bench, record, outcomes)
+    record = record.model_copy(update={"counts": counts(outcomes), "cost_usd": record.cost_usd or round(cost, 6)})
+    return await bench.pool.run(_write, bench, RunResult(record, outcomes, timeline=timeline), sheet)
 
 
-def _write(bench: Bench, record: RunRecord, outcomes: tuple[Outcome, ...]) -> RunResult:
-    store = bench.store
+def _write(bench: Bench, result: RunResult, sheet: ReadSheet | None) -> RunResult:
+    store, record, outcomes = bench.store, result.record, result.outcomes
 
     def key(name: str) -> str:
         return run_key(bench.campaign, bench.run_id, name)
@@ -53,13 +78,19 @@ def _write(bench: Bench, record: RunRecord, outcomes: tuple[Outcome, ...]) -> Ru
             file.writelines(manifest_lines(outcomes))
         store.put(key(lines.name), lines)
         store.put(key("manifest.csv"), manifest_csv(outcomes, store.uri_of))
-        for page in write_contact_sheet(record, outcomes, _thumbnails(bench, outcomes), Path(folder)):
+        thumbnails = _thumbnails(bench, outcomes)
+        for page in write_contact_sheet(record, outcomes, thumbnails, Path(folder), result.timeline):
             store.put(key(page.name), page)
+    if sheet:
+        name, data = write_results(sheet.name, sheet.data, results_of(outcomes, store.uri_of), sheet.limits)
+        store.put(key(name), data)
+    if result.timeline:
+        put_timeline(bench, result.timeline)
     picture = _montage(bench, outcomes)
     if picture:
         store.put(key(MONTAGE), picture)
     store.put(key("run.json"), run_json(record))
-    return RunResult(record, outcomes, picture)
+    return replace(result, montage=picture)
 
 
 def _montage(bench: Bench, outcomes: Sequence[Outcome]) -> bytes:

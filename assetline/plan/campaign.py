@@ -16,12 +16,12 @@ from assetline.plan.texts import TextWriter
 from assetline.plan.world import References, World
 from assetline.records import PlannedRequest, Problem, Row
 from assetline.sheet import Sheet
+from assetline.sheet.checked import own_stem
 from assetline.sheet.grid import column_index
 from assetline.sheet.suggest import suggestion
 
 MAX_CAMPAIGN_NAME = 64  # a part of every key in the store
 ACROSS_ROWS = {"id-twice", "same-request"}
-CHECKED = ".checked"
 SHEET_ENDINGS = {".csv", ".tsv", ".txt", ".xlsx", ".xlsm"}
 
 
@@ -59,8 +59,8 @@ def campaign_slug(name: str) -> str:
     another script is told apart by a hash.
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    stem = path.stem if path.suffix.lower() in SHEET_ENDINGS else path.name
-    stem = stem.removesuffix(CHECKED)  # the checked copy, mended and run, is the same campaign
+    # The checked copy, mended and run, is the same campaign, and so is the one that came back with results.
+    stem = own_stem(path.name if path.suffix.lower() in SHEET_ENDINGS else f"{path.name}.csv")
     plain = unicodedata.normalize("NFKD", stem.casefold()).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:MAX_CAMPAIGN_NAME].strip("-")
     return words or f"campaign-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
@@ -81,6 +81,8 @@ def plan_campaign(
     planned = [planner.plan(row) for row in selected]
     requests = tuple(request for row_plan in planned for request in row_plan.requests)
     further = [problem for row_plan in planned for problem in row_plan.problems]
+    used = dict.fromkeys(planned.request.workflow for planned in requests if planned.request.workflow)
+    further += world.fleet.run_problems(used)
     return CampaignPlan(
         campaign=campaign,
         sheet=sheet,

@@ -27,9 +27,13 @@ class Misfit:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A row's parameters, complete but for `missing`: names that the workflow needs and nobody gave."""
+    """A row's parameters, complete but for `missing`: names that the workflow needs and nobody gave.
+
+    `given` are the names of those that the row itself says.
+    """
 
     values: dict[str, Value]
+    given: frozenset[str]
     missing: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -61,7 +65,7 @@ def resolve(row: Row, workflow: Workflow, profile: str, workflows: Mapping[str, 
             else:
                 values[name] = fitted
     missing = tuple(name for name in own if name not in values and name not in given)
-    return Resolved(values, missing, tuple(problems))
+    return Resolved(values, frozenset(given), missing, tuple(problems))
 
 
 def fit(name: str, parameter: Parameter, value: Value) -> Value | Misfit:

@@ -18,8 +18,8 @@ CODES: dict[str, Code] = {
     "style-unknown": Code("error", "No such style.", "Take the nearest, or add it to `campaigns/styles.yaml`."),
     "seed-unused": Code(
         "error",
-        "The workflow takes no seed, so that all variants would be the same picture.",
-        "Write 1 variant, or take a workflow with a seed.",
+        "The workflow takes no seed, so that all variants would be the same picture; the model takes no seed.",
+        "Write 1 variant, or take a workflow with a seed. For a model: leave the cell empty.",
     ),
     "lane-missing": Code("error", "This run has no lane for the row's backend.", "Add the lane, or write `auto`."),
     "workflow-unknown": Code("error", "No such workflow.", "Take the nearest; `assetline workflows list` shows all."),
@@ -28,16 +28,61 @@ CODES: dict[str, Code] = {
         "The row pins another version of the workflow than the one that is there.",
         "Pin the one that is there, or put the other one back.",
     ),
+    "workflow-unused": Code(
+        "error",
+        "The row is for Replicate, which takes no workflow.",
+        "Empty `workflow`, or write `comfyui` as backend.",
+    ),
+    "model-missing": Code("error", "The row is for Replicate and names no model there.", "Write one of those named."),
+    "model-unknown": Code("error", "Replicate has no such model, as far as assetline knows.", "Take the nearest."),
+    "negative-unused": Code(
+        "error",
+        "The model takes no negative prompt. Where it is a style's: a warning, and it is left out.",
+        "Say in the prompt what should be there, or take another model.",
+    ),
     "profile-unknown": Code("error", "The workflow has no such profile.", "Take one that is named."),
-    "parameter-unknown": Code("error", "The workflow does not take this column.", "Take the workflow that does."),
-    "parameter-unfit": Code("error", "The workflow cannot take this value.", "Take the nearest that is named."),
-    "parameter-missing": Code("error", "The workflow needs this column. For a comp: a warning.", "Fill the cell."),
+    "parameter-unknown": Code("error", "The workflow or model does not take this column.", "Take the one that does."),
+    "parameter-unfit": Code(
+        "error", "The workflow or model cannot take this value.", "Take the nearest that is named."
+    ),
+    "parameter-missing": Code(
+        "error", "The workflow or model needs this column. For a comp: a warning.", "Fill the cell."
+    ),
     "reference-unreadable": Code(
         "error", "The reference image is missing or no picture. For a comp: a warning.", "Correct the path."
     ),
     "size-range": Code("error", "A ratio makes a side outside the limits.", "Take a ratio nearer to 1:1."),
     "size-unfit": Code(
-        "error", "The workflow cannot make this size. For a comp: a warning.", "Take the nearest that is named."
+        "error",
+        "The workflow or model cannot make this size. For a comp: a warning.",
+        "Take the nearest that is named.",
+    ),
+    "size-nearest": Code(
+        "warning", "The model makes other pixels of this size; how many is said.", "Nothing, if that will do."
+    ),
+    "worker-lacks": Code(
+        "error",
+        "No worker has this model file, LoRA, sampler or scheduler. Where a worker did not answer: a warning.",
+        "Take the nearest that is named, or copy the file to a worker.",
+    ),
+    "worker-lacks-node": Code(
+        "error",
+        "No worker has a node class of the workflow. Where a worker did not answer: a warning.",
+        "Install the custom nodes that are named, or take another workflow.",
+    ),
+    "worker-split": Code(
+        "error",
+        "Each thing that the row needs is on some worker, but no worker has all of them. "
+        "Where a worker did not answer: a warning.",
+        "Copy what is missing to one of them.",
+    ),
+    "worker-silent": Code(
+        "warning", "A worker did not answer; what it has was not checked.", "Start it, or take it out of the lanes."
+    ),
+    "workflow-completed": Code(
+        "warning",
+        "A worker's newer nodes ask for inputs that the workflow does not have; their defaults are used.",
+        "Import the workflow anew to choose them yourself.",
     ),
     "same-request": Code(
         "warning",

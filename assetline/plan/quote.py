@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
+from assetline.plan.budget import CostRange, Money, PaidQuote, quote_paid, total
 from assetline.plan.campaign import CampaignPlan
-from assetline.records import PlannedRequest, Record
+from assetline.plan.fleet import Fleet, Workers
+from assetline.plan.overflow import OverflowQuote
+from assetline.plan.pace import Pace
+from assetline.records import FPO_MODEL, PlannedRequest, Record
 
-# A first guess for each kind of lane, not a measurement of this machine; whoever shows minutes says so.
-# FPO: 101 comps were drawn, checked and stored in 12 s on two busy cores. ComfyUI: 25 steps at a megapixel on a
-# mid-range card (about 2.5 steps a second), decoding and fetching.
-SECONDS_PER_PICTURE = {"fpo": 0.12, "comfyui": 12.0}
 DEAREST_ROWS = 5
+HANDOUTS = 500  # in so many parts a group of equal requests is shared out at most
+
+Minutes = Literal["learned", "guess"]
 
 
 class LaneQuote(Record):
-    """One lane's share. `minutes` is a first guess."""
+    """One lane's share. `can_make` counts the pictures that it could make at all, `requests` those it would get.
+
+    `minutes` are `learned` from earlier runs, or a first `guess`.
+    """
 
     lane: str
     requests: int
+    can_make: int
     minutes: float
-
-
-class CostRange(Record):
-    """What may be spent, in US dollars."""
-
-    low: float
-    high: float
+    minutes_are: Minutes
 
 
 class RowQuote(Record):
-    """A row with many pictures to make."""
+    """A row that costs much, in money or else in pictures."""
 
     row: str
     requests: int
     minutes: float
+    cost_usd: CostRange
 
 
 class Quote(Record):
-    """`plan --json`. `requests` is `reused` + `to_make`; `minutes` of the whole is that of the slowest lane."""
+    """`plan --json`. `requests` is `reused` + `to_make`; `minutes` of the whole is that of the slowest lane.
+
+    `cost_usd` is for all that is to be paid, whatever the caps say; `paid` says what fits, None where all is free;
+    `overflow` what will probably go to Replicate beside that, None where it is off.
+    """
 
     campaign: str
     rows: int
@@ -47,34 +56,81 @@ class Quote(Record):
     to_make: int
     lanes: tuple[LaneQuote, ...]
     minutes: float
+    minutes_are: Minutes
     cost_usd: CostRange
     dearest_rows: tuple[RowQuote, ...]
+    paid: PaidQuote | None = None
+    overflow: OverflowQuote | None = None
 
 
-def quote(plan: CampaignPlan, existing_keys: Collection[str], lanes: Mapping[str, str]) -> Quote:
+@dataclass(frozen=True)
+class Known:
+    """What is known of a run's lanes beyond their kinds: what each can make, how fast it was, what it costs."""
+
+    fleet: Fleet = field(default_factory=lambda: Fleet(Workers(), {}))
+    pace: Pace = field(default_factory=Pace)
+    money: Money = field(default_factory=Money)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Requests that the same lanes can make, with the same files loaded."""
+
+    lanes: tuple[str, ...]
+    affinity: str
+
+
+@dataclass
+class _Share:
+    """What one lane gets."""
+
+    kind: str
+    requests: int = 0
+    can_make: int = 0
+    seconds: float = 0.0
+    guessed: bool = False
+
+
+def quote(
+    plan: CampaignPlan, existing_keys: Collection[str], lanes: Mapping[str, str], known: Known | None = None
+) -> Quote:
     """What `plan` would take. `existing_keys` are the requests whose pictures are stored already.
 
-    `lanes` maps each lane's name to its kind (`fpo`, `comfyui`); the lanes of a kind share its work evenly. Two
-    requests of the sheet with one key are made once, so that the second counts as reused. Nothing costs money yet.
+    `lanes` maps each lane's name to its kind (`fpo`, `comfyui`, `replicate`). Each picture goes to the lane that would
+    be done with it first. Two requests of the sheet with one key are made once, so that the second counts as reused.
     """
-    to_make = _to_make(plan.requests, set(existing_keys))
-    shares = [_share(name, lanes, to_make) for name in lanes]
+    known = known or Known()
+    to_make = fresh_requests(plan.requests, existing_keys)
+    groups = {planned.request.key: _group(planned, lanes, known.fleet) for planned in to_make}
+    counts = Counter(groups.values())
+    shares = _share_out(counts, lanes, known.pace)
+    typical = {group: _typical(group, lanes, known.pace) for group in counts}
+    quotes = tuple(_lane_quote(name, share) for name, share in shares.items())
     return Quote(
         campaign=plan.campaign,
         rows=len(plan.rows),
         requests=len(plan.requests),
         reused=len(plan.requests) - len(to_make),
         to_make=len(to_make),
-        lanes=tuple(shares),
-        minutes=max((share.minutes for share in shares), default=0.0),
-        cost_usd=CostRange(low=0.0, high=0.0),
-        dearest_rows=_dearest(to_make),
+        lanes=quotes,
+        minutes=max((each.minutes for each in quotes), default=0.0),
+        minutes_are=_as_a_whole(quotes),
+        cost_usd=total(known.money.price_of(planned) for planned in to_make),
+        dearest_rows=_dearest(to_make, lambda planned: typical[groups[planned.request.key]], known.money),
+        paid=quote_paid(to_make, known.money),
     )
 
 
-def _to_make(requests: Iterable[PlannedRequest], known: set[str]) -> list[PlannedRequest]:
-    """Requests that are neither stored nor the same as an earlier one. `known` is used up."""
-    fresh = []
+def local_seconds(to_make: Sequence[PlannedRequest], lanes: Mapping[str, str], known: Known) -> float:
+    """How long the ComfyUI workers need for their part of `to_make`, if nobody helps them."""
+    workers = {name: kind for name, kind in lanes.items() if kind == "comfyui"}
+    groups = Counter(_group(planned, workers, known.fleet) for planned in to_make if planned.request.workflow)
+    return max((share.seconds for share in _share_out(groups, workers, known.pace).values()), default=0.0)
+
+
+def fresh_requests(requests: Iterable[PlannedRequest], existing_keys: Collection[str]) -> list[PlannedRequest]:
+    """Requests that are neither stored nor the same as an earlier one."""
+    known, fresh = set(existing_keys), []
     for planned in requests:
         if planned.request.key not in known:
             known.add(planned.request.key)
@@ -82,24 +138,76 @@ def _to_make(requests: Iterable[PlannedRequest], known: set[str]) -> list[Planne
     return fresh
 
 
-def _kind(planned: PlannedRequest) -> str:
-    return "comfyui" if planned.request.workflow else "fpo"
+def _group(planned: PlannedRequest, lanes: Mapping[str, str], fleet: Fleet) -> _Group:
+    kind = "comfyui" if planned.request.workflow else "fpo" if planned.request.model == FPO_MODEL else "replicate"
+    unfit = fleet.unfit(planned)
+    able = tuple(name for name, other in lanes.items() if other == kind and name not in unfit)
+    return _Group(able, fleet.affinity(planned))
 
 
-def _share(lane: str, lanes: Mapping[str, str], to_make: Collection[PlannedRequest]) -> LaneQuote:
-    kind = lanes[lane]
-    peers = [name for name, other in lanes.items() if other == kind]
-    all_of_kind = sum(_kind(planned) == kind for planned in to_make)
-    own = all_of_kind // len(peers) + (peers.index(lane) < all_of_kind % len(peers))
-    return LaneQuote(lane=lane, requests=own, minutes=_minutes(own * SECONDS_PER_PICTURE[kind]))
+def _share_out(groups: Mapping[_Group, int], lanes: Mapping[str, str], pace: Pace) -> dict[str, _Share]:
+    """Those with the fewest lanes first, then the largest; each part to the lane that would be done with it first."""
+    shares = {name: _Share(kind) for name, kind in lanes.items()}
+    for group, count in sorted(groups.items(), key=lambda item: (len(item[0].lanes), -item[1])):
+        for name in group.lanes:
+            shares[name].can_make += count
+        _share_group(group, count, {name: shares[name] for name in group.lanes}, pace)
+    return shares
 
 
-def _dearest(to_make: Iterable[PlannedRequest]) -> tuple[RowQuote, ...]:
-    seconds: dict[str, list[float]] = {}
+def _share_group(group: _Group, count: int, shares: Mapping[str, _Share], pace: Pace) -> None:
+    seconds = {name: pace.picture_seconds(name, share.kind, group.affinity) for name, share in shares.items()}
+    loads = {name: pace.first_seconds(name, share.kind, group.affinity) for name, share in shares.items()}
+    part, left = max(1, count // HANDOUTS), count
+    while left and shares:
+        size = min(part, left)
+        name = min(shares, key=lambda name: shares[name].seconds + loads[name] + size * seconds[name][0])
+        share, (each, is_learned) = shares[name], seconds[name]
+        share.requests += size
+        share.seconds += loads[name] + size * each
+        share.guessed = share.guessed or not is_learned
+        loads[name] = 0.0
+        left -= size
+
+
+def _lane_quote(name: str, share: _Share) -> LaneQuote:
+    return LaneQuote(
+        lane=name,
+        requests=share.requests,
+        can_make=share.can_make,
+        minutes=_minutes(share.seconds),
+        minutes_are="learned" if share.requests and not share.guessed else "guess",
+    )
+
+
+def _as_a_whole(quotes: Sequence[LaneQuote]) -> Minutes:
+    """`learned` where that is so of every lane that gets anything."""
+    working = [each for each in quotes if each.requests]
+    return "learned" if working and all(each.minutes_are == "learned" for each in working) else "guess"
+
+
+def _typical(group: _Group, lanes: Mapping[str, str], pace: Pace) -> float:
+    """Seconds of a picture on the quickest lane that can make it."""
+    return min((pace.picture_seconds(name, lanes[name], group.affinity)[0] for name in group.lanes), default=0.0)
+
+
+def _dearest(
+    to_make: Iterable[PlannedRequest], seconds_of: Callable[[PlannedRequest], float], money: Money
+) -> tuple[RowQuote, ...]:
+    """The rows that cost most; among those that cost nothing the ones with the most pictures."""
+    rows: dict[str, list[PlannedRequest]] = {}
     for planned in to_make:
-        seconds.setdefault(planned.row, []).append(SECONDS_PER_PICTURE[_kind(planned)])
-    most = sorted(seconds.items(), key=lambda row: -len(row[1]))[:DEAREST_ROWS]
-    return tuple(RowQuote(row=row, requests=len(each), minutes=_minutes(sum(each))) for row, each in most)
+        rows.setdefault(planned.row, []).append(planned)
+    quotes = [
+        RowQuote(
+            row=row,
+            requests=len(each),
+            minutes=_minutes(sum(map(seconds_of, each))),
+            cost_usd=total(map(money.price_of, each)),
+        )
+        for row, each in rows.items()
+    ]
+    return tuple(sorted(quotes, key=lambda row: (-row.cost_usd.high, -row.requests))[:DEAREST_ROWS])
 
 
 def _minutes(seconds: float) -> float:

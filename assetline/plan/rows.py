@@ -7,24 +7,21 @@ size in steps of 8) is a warning where an FPO comp is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from assetline.catalogue import name_key, slug
-from assetline.errors import AssetlineError
+from assetline.errors import AssetlineError, SheetError
+from assetline.plan.paid import choose_model, dropped_negative, paid_misfits, paid_recipe
+from assetline.plan.paid_models import asks_for_one, find_paid
 from assetline.plan.parameters import column_of, resolve
+from assetline.plan.recipe import Lane, Recipe, RowPlan, find_name, for_comp, picture_cell
 from assetline.plan.seeds import counted_seed, seed_of
 from assetline.plan.sizes import resolve_sizes, size_misfits
 from assetline.plan.texts import Text, TextWriter
 from assetline.plan.world import References, World
-from assetline.records import FPO_MODEL, ImageRequest, PlannedRequest, Problem, Row, Size, Value
+from assetline.records import FPO_MODEL, ImageRequest, PlannedRequest, Problem, Row, Size
 from assetline.sheet.suggest import shown, suggestion
 from assetline.workflow import Workflow
-
-Lane = Literal["fpo", "comfyui"]
-
-REFERENCE = "reference_image"
 
 _PIN = re.compile(r"\s*@\s*([^:\s]*)")
 _PIN_DIGITS = 8
@@ -37,10 +34,14 @@ _NO_LANE = {
     ),
     "fpo": ("This run has no FPO lane.", 'Add --lane fpo, or write "auto".'),
     "replicate": (
-        "Replicate is not available in this version.",
-        'Write "auto" or "comfyui" for a render on your own workers, or "fpo" for a comp.',
+        "This run has no Replicate lane.",
+        "Add --lane replicate; it takes REPLICATE_API_TOKEN, and spends up to ASSETLINE_MAX_COST or --max-cost.",
     ),
 }
+_NO_MODEL = (
+    "Replicate makes only rows that name one of its models.",
+    "Write a model such as flux-schnell, or add --lane fpo or --lane http://HOST:8188.",
+)
 
 
 def _seed_misfits(row: Row, workflow: Workflow) -> Iterator[Problem]:
@@ -48,25 +49,6 @@ def _seed_misfits(row: Row, workflow: Workflow) -> Iterator[Problem]:
     if "seed" not in workflow.contract.parameters and row.variants > 1:
         message = f"Workflow {workflow.name} takes no seed: its variants would be the same picture."
         yield row.problem("variants", "seed-unused", message, "Write 1, or take another workflow.")
-
-
-@dataclass(frozen=True)
-class RowPlan:
-    """What became of a row: its requests in order (none where it has errors) and its problems."""
-
-    requests: tuple[PlannedRequest, ...]
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The part of a request that all pictures of a row share; fields as in `ImageRequest`."""
-
-    workflow: str | None = None
-    workflow_sha256: str | None = None
-    model: str | None = None
-    parameters: dict[str, Value] = field(default_factory=dict)
-    references: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +66,8 @@ class RowPlanner:
 
     def plan(self, row: Row) -> RowPlan:
         """The requests of `row`. A bad row is looked at too, so that all its problems are told at once."""
+        if asks_for_one(row, self.world.models):
+            return self._plan_paid(row)
         problems = self.writer.check(row)
         lane = self._lane(row, problems)
         workflow, profile = self._workflow(row, problems)
@@ -92,17 +76,51 @@ class RowPlanner:
         problems += size_problems
         recipe = Recipe(model=FPO_MODEL, parameters={"label": row.id})
         if workflow:
-            rendered, lacking = self._render_recipe(row, workflow, profile, problems)
+            rendered, lacking, given = self._render_recipe(row, workflow, profile, problems)
             lacking += [*size_misfits(row, sizes, workflow), *_seed_misfits(row, workflow)]
-            problems += map(_for_comp, lacking) if lane == "fpo" else lacking
+            problems += map(for_comp, lacking) if lane == "fpo" else lacking
+            if lane == "comfyui":
+                problems += self.world.fleet.problems(row, workflow, rendered.parameters, given)
             recipe = recipe if lane == "fpo" else rendered
         if row.number in self.bad_rows or any(problem.severity == "error" for problem in problems):
             return RowPlan((), tuple(problems))
-        return RowPlan(tuple(self._requests(row, sizes, recipe)), tuple(problems))
+        return RowPlan(tuple(self._requests(row, sizes, recipe, self.writer.write(row))), tuple(problems))
 
-    def _requests(self, row: Row, sizes: Sequence[Size], recipe: Recipe) -> Iterator[PlannedRequest]:
+    def _plan_paid(self, row: Row) -> RowPlan:
+        """The requests of a row that Replicate is to make, or their comps."""
+        problems = self.writer.check(row)
+        lane = self._lane(row, problems)
+        model = choose_model(row, self.world, problems)
+        if model is None:
+            return RowPlan((), tuple(problems))
+        made = paid_recipe(row, model, self.world, self.references)
+        choices = self._choices(row)
+        requests = tuple(self._requests(row, made.sizes, made.recipe, choices))
+        texts = [text for variants in choices for text in variants]
+        lacking = [
+            *made.problems,
+            *paid_misfits(row, model, made, requests, self.world),
+            *dropped_negative(row, model, texts, self.world.catalogue.default_negative_prompt),
+        ]
+        problems += map(for_comp, lacking) if lane == "fpo" else lacking
+        if row.number in self.bad_rows or any(problem.severity == "error" for problem in problems):
+            return RowPlan((), tuple(problems))
+        if lane == "fpo":
+            comp = Recipe(model=FPO_MODEL, parameters={"label": row.id})
+            requests = tuple(self._requests(row, made.sizes, comp, choices))
+        return RowPlan(requests, tuple(problems))
+
+    def _choices(self, row: Row) -> list[list[Text]]:
+        """The row's texts; where its templates are at fault, which is told elsewhere, as they are written."""
+        try:
+            return self.writer.write(row)
+        except SheetError:
+            return [[Text(row.prompt, row.negative_prompt or "")]]
+
+    def _requests(
+        self, row: Row, sizes: Sequence[Size], recipe: Recipe, choices: list[list[Text]]
+    ) -> Iterator[PlannedRequest]:
         """Choices x variants x sizes, in this order; `variant` counts through the choices."""
-        choices = self.writer.write(row)
         pictures = ((n, text) for texts in choices for n, text in enumerate(texts, 1))
         for variant, (n, text) in enumerate(pictures, 1):
             for size in sizes:
@@ -111,33 +129,46 @@ class RowPlanner:
                     row_number=row.number,
                     variant=variant,
                     size=size.label,
-                    request=self._request(text, size, self._seed(row, n), recipe),
+                    request=self._request(self._without_unused(row, text, recipe), size, self._seed(row, n), recipe),
                     priority=row.priority,
                     tags=row.tags,
                 )
 
     def _request(self, text: Text, size: Size, seed: int, recipe: Recipe) -> ImageRequest:
-        workflow = self.world.workflows.get(recipe.workflow or "")
-        takes_negative = workflow is None or "negative_prompt" in workflow.contract.parameters
         return ImageRequest(
             prompt=text.prompt,
-            negative_prompt=text.negative_prompt if takes_negative else "",
+            negative_prompt=text.negative_prompt,
             width=size.width,
             height=size.height,
             seed=seed,
             **vars(recipe),
         )
 
+    def _without_unused(self, row: Row, text: Text, recipe: Recipe) -> Text:
+        """The text without a negative prompt that nobody asked for and nothing takes: it would be in the key."""
+        workflow = self.world.workflows.get(recipe.workflow or "")
+        model = self.world.paid.get(recipe.model or "")
+        if workflow:
+            takes = "negative_prompt" in workflow.contract.parameters
+        else:
+            takes = model is None or bool(model.negative_prompt or row.negative_prompt)
+        return text if takes else Text(text.prompt, "")
+
     def _seed(self, row: Row, n: int) -> int:
         return seed_of(self.writer.campaign, row.id, n) if row.seed is None else counted_seed(row.seed, n)
 
     def _lane(self, row: Row, problems: list[Problem]) -> Lane | None:
+        """The kind of lane that makes the row: where there is none for it, a comp is made if nothing else was said."""
         lanes = self.world.lanes
-        if row.backend in {"auto", "comfyui"} and "comfyui" in lanes:
-            return "comfyui"
+        home: Lane = "replicate" if asks_for_one(row, self.world.models) else "comfyui"
+        if row.backend in {"auto", home} and home in lanes:
+            return home
         if row.backend in {"auto", "fpo"} and "fpo" in lanes:
             return "fpo"
-        problems.append(row.problem("backend", "lane-missing", *_NO_LANE[row.backend]))
+        reason = _NO_LANE["replicate" if row.backend == "auto" and home == "replicate" else row.backend]
+        if row.backend == "auto" and home == "comfyui" and "replicate" in lanes:
+            reason = _NO_MODEL
+        problems.append(row.problem("backend", "lane-missing", *reason))
         return None
 
     def _workflow(self, row: Row, problems: list[Problem]) -> tuple[Workflow | None, str]:
@@ -149,15 +180,20 @@ class RowPlanner:
         written = row.workflow or self.world.default_workflow
         pin = _PIN.search(written)
         typed, _, typed_profile = (part.strip() for part in _PIN.sub("", written, count=1).partition(":"))
-        name = _find_name(typed, known)
+        name = find_name(typed, known)
         if name is None:
-            message = f'There is no workflow "{typed}".'
-            problems.append(row.problem("workflow", "workflow-unknown", message, suggestion(typed, known, "workflows")))
+            message, fix = f'There is no workflow "{typed}".', suggestion(typed, known, "workflows")
+            if model := find_paid(typed, self.world.models):
+                message, fix = (
+                    f"{model.name} is a model at Replicate, not a workflow.",
+                    "Write it into the column model.",
+                )
+            problems.append(row.problem("workflow", "workflow-unknown", message, fix))
             return None, ""
         if pin:
             problems += _version_problems(row, known[name], pin[1])
         profiles = known[name].contract.profiles
-        profile = _find_name(typed_profile, profiles) or ""
+        profile = find_name(typed_profile, profiles) or ""
         if typed_profile and not profile:
             message = f'Workflow {name} has no profile "{typed_profile}".'
             problems.append(
@@ -167,14 +203,17 @@ class RowPlanner:
 
     def _render_recipe(
         self, row: Row, workflow: Workflow, profile: str, problems: list[Problem]
-    ) -> tuple[Recipe, list[Problem]]:
-        """How ComfyUI makes this row, and what it still lacks; what is wrong is added to `problems`."""
+    ) -> tuple[Recipe, list[Problem], frozenset[str]]:
+        """How ComfyUI makes this row, what it still lacks, and the parameters that the row itself gives.
+
+        What is wrong is added to `problems`.
+        """
         resolved = resolve(row, workflow, profile, self.world.workflows)
         problems += resolved.problems
         lacking = [_missing(row, workflow, name) for name in resolved.missing]
         references: dict[str, str] = {}
         for role, wanted in workflow.contract.parameters.items():
-            column, address = _picture_cell(row, role)
+            column, address = picture_cell(row, role)
             if wanted.type == "image" and address:
                 try:
                     references[role] = self.references.sha256_of(address)
@@ -185,15 +224,7 @@ class RowPlanner:
             elif wanted.type == "image" and wanted.default is None:
                 lacking.append(_missing(row, workflow, role))
         parameters = dict(resolved.values)
-        return Recipe(workflow.name, workflow.sha256, None, parameters, references), lacking
-
-
-def _picture_cell(row: Row, role: str) -> tuple[str, str]:
-    """The column that gives the picture of a role (`reference_image`, `mask_image`), and what the row has in it."""
-    if role == REFERENCE:
-        return REFERENCE, row.reference_image or ""
-    cells = ((header, text) for header, text in row.extra.items() if name_key(header) == name_key(role))
-    return next(cells, (role, ""))
+        return Recipe(workflow.name, workflow.sha256, None, parameters, references), lacking, resolved.given
 
 
 def _version_problems(row: Row, workflow: Workflow, pin: str) -> Iterator[Problem]:
@@ -204,21 +235,8 @@ def _version_problems(row: Row, workflow: Workflow, pin: str) -> Iterator[Proble
         yield row.problem("workflow", "workflow-version", message, fix)
 
 
-def _find_name(typed: str, names: Collection[str]) -> str | None:
-    """The one of `names` that was meant: as typed, else with the same slug (`SDXL txt2img` is `sdxl-txt2img`)."""
-    if typed in names:
-        return typed
-    return next((name for name in names if slug(name) == slug(typed)), None)
-
-
 def _missing(row: Row, workflow: Workflow, parameter: str) -> Problem:
     column = column_of(parameter)
     wanted = workflow.contract.parameters[parameter].description.rstrip(".") or parameter
     message = f"Workflow {workflow.name} needs a {column}: {wanted}."
     return row.problem(column, "parameter-missing", message, f"Fill the column {column}.")
-
-
-def _for_comp(problem: Problem) -> Problem:
-    """What a real render lacks, where a comp is made: only a warning."""
-    message = f"{problem.message} The comp is made all the same; a real render would not be."
-    return problem.model_copy(update={"severity": "warning", "message": message})

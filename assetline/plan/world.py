@@ -6,9 +6,12 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from assetline.catalogue import Catalogue
 from assetline.errors import AssetlineError, OptionError
+from assetline.plan.fleet import Fleet, Workers
+from assetline.plan.paid_models import Models, PaidModel, by_ref
 from assetline.sheet.suggest import suggestion
 from assetline.workflow import Workflow
 
@@ -17,10 +20,13 @@ PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL)
 
 @dataclass(frozen=True)
 class World:
-    """What a sheet's words are resolved against. `lanes` are the kinds (`fpo`, `comfyui`) that this run may use.
+    """What a sheet's words are resolved against. `lanes` are the kinds (`fpo`, `comfyui`, `replicate`) of this run.
 
     `read_reference` turns a path or URI into bytes and raises AssetlineError with a clear message; None: no
-    reference image can be read here. The limits are those of the settings, sides in pixels.
+    reference image can be read here. `workers` is what the ComfyUI workers told of themselves when they were asked;
+    nobody asked: nothing is refused for what they lack. `models` are those at Replicate, by name; `strict_sizes`: a
+    channel's or a ratio's shape that a model does not have is an error, not the nearest that it has. The limits are
+    those of the settings, sides in pixels.
     """
 
     catalogue: Catalogue
@@ -32,6 +38,19 @@ class World:
     max_prompt_characters: int = 5_000
     min_side_px: int = 64
     max_side_px: int = 4_096
+    workers: Workers = field(default_factory=Workers)
+    models: Models = field(default_factory=dict)
+    strict_sizes: bool = True
+
+    @cached_property
+    def paid(self) -> dict[str, PaidModel]:
+        """The models at Replicate by what requests call them."""
+        return by_ref(self.models)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """Which of the workers can make what."""
+        return Fleet(self.workers, self.workflows)
 
     def __post_init__(self) -> None:
         if self.default_workflow not in self.workflows:

@@ -9,9 +9,10 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
+from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import escape
 
 from openpyxl import load_workbook
@@ -19,19 +20,37 @@ from openpyxl.cell import MergedCell
 from openpyxl.comments import Comment
 from openpyxl.drawing.image import PILImage
 from openpyxl.styles import Alignment, PatternFill
+from openpyxl.utils.exceptions import InvalidFileException
 
 from assetline.records import Problem
 from assetline.sheet.checked import Remarks
 from assetline.sheet.columns import CHECKED_COLUMNS
-from assetline.sheet.files import damaged
+from assetline.sheet.files import ZIP_FAULTS, damaged
 from assetline.sheet.grid import Grid, Raw, letters
 from assetline.sheet.header import Header
-from assetline.sheet.xlsx_cells import WORKBOOK_FAULTS
 
 AUTHOR = "assetline"  # of a comment: by it an earlier check's marks are known again, and removed
-MARKING_FAULTS = (*WORKBOOK_FAULTS, PILImage.DecompressionBombError)  # the pictures of a workbook are opened too
-FILLS = {"error": "FFFFC7CE", "warning": "FFFFEB9C"}  # Excel's own "bad" and "neutral"
+# What openpyxl 3.1.5 raises for workbooks that are damaged in one place or another (found by damaging some), and
+# Pillow for their pictures, which it opens.
+MARKING_FAULTS = (
+    *ZIP_FAULTS,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    InvalidFileException,
+    LookupError,
+    ParseError,
+    TypeError,
+    PILImage.DecompressionBombError,
+)
+OUR_COLOURS = ("FFFFC7CD", "FFFFEB9B")  # a shade beside Excel's own "bad" and "neutral", to be known again by
+FILLS = {
+    severity: PatternFill("solid", fgColor=colour)
+    for severity, colour in zip(("error", "warning"), OUR_COLOURS, strict=True)
+}
+MOST_COMMENTS = 1_000  # each is a drawing of its own, and slow to open; the columns say the same
 WIDTHS = (10, 70, 70)  # characters
+WRAPPED = Alignment(wrap_text=True, vertical="top")
 
 _FORMULA_CELL = re.compile(
     rb'(?P<start><c r="(?P<cell>[A-Z]+\d+)"(?: s="\d+")?)(?: t="\w+")?>'
@@ -50,12 +69,12 @@ def mark_workbook(file_name: str, data: bytes, place: tuple[Grid, Header], remar
             sheet = workbook[grid.name]
             _unmark(sheet, grid, header)
             _write_columns(sheet, grid, header, remarks)
-            for problem in [*remarks.general, *(found for row in remarks.by_row.values() for found in row)]:
-                _mark_cell(sheet, problem)
+            for count, problem in enumerate(remarks.all()):
+                if problem.cell and problem.sheet in workbook.sheetnames:
+                    _mark_cell(workbook[problem.sheet], problem, commented=count < MOST_COMMENTS)
             out = io.BytesIO()
             workbook.save(out)
-            number = workbook.worksheets.index(sheet) + 1
-            return _with_values(out.getvalue(), f"xl/worksheets/sheet{number}.xml", _values(grid))
+            return with_values(out.getvalue(), worksheet_part(workbook, sheet), grid)
     except MARKING_FAULTS as fault:
         raise damaged(file_name) from fault
 
@@ -67,6 +86,7 @@ def _unmark(sheet: Any, grid: Grid, header: Header) -> None:
         for cell in row:
             if cell.comment and cell.comment.author == AUTHOR:
                 cell.comment = None
+            if cell.fill.fgColor.rgb in OUR_COLOURS:
                 cell.fill = PatternFill()
     if header.checked is not None:
         for row in range(header.line + 1, last + 1):
@@ -76,7 +96,7 @@ def _unmark(sheet: Any, grid: Grid, header: Header) -> None:
 
 def _write_columns(sheet: Any, grid: Grid, header: Header, remarks: Remarks) -> None:
     first = _first_column(grid, header)
-    _write(sheet, header.line, first, CHECKED_COLUMNS)
+    write_texts(sheet, header.line, first, CHECKED_COLUMNS)
     for index, width in enumerate(WIDTHS):
         sheet.column_dimensions[letters(first + index - 1)].width = width
         head = sheet.cell(header.line, first + index)
@@ -87,10 +107,10 @@ def _write_columns(sheet: Any, grid: Grid, header: Header, remarks: Remarks) -> 
         if line.number > header.line and any(
             not raw.blank for index, raw in enumerate(line.cells) if header.own(index)
         ):
-            _write(sheet, line.number, first, remarks.of_row(line.number))
+            write_texts(sheet, line.number, first, remarks.of_row(line.number))
             last = line.number
     for offset, remark in enumerate(remarks.below(), start=1):
-        _write(sheet, last + offset, first, remark)
+        write_texts(sheet, last + offset, first, remark)
 
 
 def _first_column(grid: Grid, header: Header) -> int:
@@ -102,17 +122,21 @@ def _first_column(grid: Grid, header: Header) -> int:
     return max([*widths, *merged]) + 1
 
 
-def _write(sheet: Any, row: int, first: int, texts: Sequence[str]) -> None:
+def write_texts(sheet: Any, row: int, first: int, texts: Sequence[str]) -> None:
+    """Write texts side by side from column `first` on (from 1); they stay texts."""
+    style = None
     for index, text in enumerate(texts):
         cell = sheet.cell(row, first + index)
         cell.value = text
         cell.data_type = "s"  # openpyxl would make a formula of a text that begins with `=`
-        cell.alignment = Alignment(wrap_text=True, vertical="top")
+        if style is None:
+            cell.alignment = WRAPPED
+            style = cell._style  # noqa: SLF001 - looking a style up again costs more than the cell
+        else:
+            cell._style = copy(style)  # noqa: SLF001
 
 
-def _mark_cell(sheet: Any, problem: Problem) -> None:
-    if problem.sheet != sheet.title or not problem.cell:
-        return
+def _mark_cell(sheet: Any, problem: Problem, *, commented: bool) -> None:
     cell = sheet[problem.cell]
     if isinstance(cell, MergedCell):
         return
@@ -120,10 +144,10 @@ def _mark_cell(sheet: Any, problem: Problem) -> None:
     ours = cell.comment and cell.comment.author == AUTHOR
     if ours:
         text = f"{cell.comment.text}\n{text}"
-    if ours or not cell.comment:
+    if commented and (ours or not cell.comment):
         cell.comment = Comment(text, AUTHOR, height=120, width=360)
     if problem.severity == "error" or not ours:
-        cell.fill = PatternFill("solid", fgColor=FILLS[problem.severity])
+        cell.fill = FILLS[problem.severity]
 
 
 def _values(grid: Grid) -> dict[str, Raw]:
@@ -135,8 +159,14 @@ def _values(grid: Grid) -> dict[str, Raw]:
     }
 
 
-def _with_values(data: bytes, part: str, values: Mapping[str, Raw]) -> bytes:
+def worksheet_part(workbook: Any, sheet: Any) -> str:
+    """Where openpyxl writes a worksheet within the archive."""
+    return f"xl/worksheets/sheet{workbook.worksheets.index(sheet) + 1}.xml"
+
+
+def with_values(data: bytes, part: str, grid: Grid) -> bytes:
     """Put back what the formulas had given: openpyxl writes formulas without it, and nobody has recalculated them."""
+    values = _values(grid)
 
     def restored(found: re.Match[bytes]) -> bytes:
         raw = values.get(found["cell"].decode())

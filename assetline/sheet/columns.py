@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from assetline.catalogue import slug
 
@@ -43,6 +45,11 @@ COLUMNS: tuple[Column, ...] = (
         ("variations", "count", "quantity", "qty", "n", "number of images", "num images"),
     ),
     Column(
+        "combine",
+        "`product` (empty): every picture in every size; `zip`: the first in the first size, the second in the second.",
+        ("combination",),
+    ),
+    Column(
         "seed",
         "Whole number from 0 to 18446744073709551615. Empty: derived, and the same in every run.",
         ("noise seed", "random seed"),
@@ -71,8 +78,26 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 CHECKED_COLUMNS = ("status", "problem", "fix")  # what `write_checked` adds, and reading passes over
+RESULT_COLUMNS = ("status", "problem", "seeds", "lane", "cost_usd", "decision")  # what `write_results` adds, likewise
+PICTURE_COLUMN = re.compile(r"picture\d+")  # ... and as many of these as a row has pictures
+TEXT_COLUMNS = ("prompt", "negative_prompt")  # those that may have a language: `prompt@de`
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{4})?(-[A-Za-z]{2}|-\d{3})?")
 
 
+def language_of(header: str) -> tuple[str, str]:
+    """The column and the language tag (RFC 5646, as `de` or `pt-BR`) of a header such as `prompt@de`.
+
+    Two empty texts where the header has none.
+    """
+    name, sign, tag = (part.strip() for part in header.rpartition("@"))
+    if not sign or not name or not _LANGUAGE.fullmatch(tag):
+        return "", ""
+    first, *rest = tag.split("-")
+    return name, "-".join([first.lower(), *(part.title() if len(part) == 4 else part.upper() for part in rest)])
+
+
+@lru_cache(maxsize=4_096)
 def header_key(text: str) -> str:
     """How header names are compared: without regard to case, blanks, underscores, hyphens and other punctuation."""
     return slug(text).replace("_", "")

@@ -40,6 +40,8 @@ def words(raw: Raw) -> str:
 
 def listed(raw: Raw) -> list[str]:
     """The parts of a list by comma, semicolon or line break; blank parts and repetitions are left out."""
+    if not raw.text:
+        return []
     parts = (" ".join(part.split()) for part in _SEPARATORS.split(clean(raw.text)))
     return list(dict.fromkeys(part for part in parts if part))
 

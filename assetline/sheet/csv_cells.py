@@ -7,18 +7,22 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import islice
 from pathlib import PurePath
+from typing import NamedTuple
 
 from assetline.records import Problem
 from assetline.sheet.columns import CANONICAL, header_key
 from assetline.sheet.files import refusal
-from assetline.sheet.grid import HEADER_SEARCH_LINES, MOST_COLUMNS, Grid, Limits, Line, Raw
+from assetline.sheet.grid import HEADER_SEARCH_LINES, MOST_CELL_CHARACTERS, MOST_COLUMNS, Grid, Limits, Line, Raw, cut
 from assetline.sheet.problems import file_problem
 from assetline.sheet.suggest import shown
 
 DELIMITERS = ",;\t|"
 MOST_BROKEN_LINES = 100  # each is looked for to its end, so a file full of them would cost the square of its size
+MOST_LINES = 1_200_000  # physical ones; a spreadsheet has at most 1,048,576 rows
+LONG_LINE = 100_000  # characters; csv refuses a cell of more than 131,072
 _SEP_LINE = re.compile(rf'"?sep=([{re.escape(DELIMITERS)}])"?\s*', re.IGNORECASE)
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -39,8 +43,7 @@ class Text:
     sep_line: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record, blank ones too, with its row in a spreadsheet program; `broken` is an unreadable line's text."""
 
     number: int
@@ -51,19 +54,27 @@ class Record:
 def read_csv(file_name: str, data: bytes, limits: Limits) -> Grid:
     """The cells of a text file, all of them text. Raises SheetError where the text cannot be decoded."""
     text = read_text(file_name, data)
-    filled = (record for record in records(text) if record.broken or any(cell.strip() for cell in record.cells))
-    lines = tuple(
-        Line(record.number, tuple(map(Raw, record.cells[: MOST_COLUMNS + 1])), record.broken)
-        for record in islice(filled, limits.lines)
-    )
     return Grid(
         name=PurePath(file_name).stem,
-        lines=lines,
+        lines=tuple(_lines(file_name, text, limits)),
         problems=tuple(_encoding_problems(file_name, text)),
         ragged=True,
         encoding=text.encoding,
         delimiter=text.delimiter,
     )
+
+
+def _lines(file_name: str, text: Text, limits: Limits) -> Iterator[Line]:
+    """The lines that are not blank. Raises SheetError where they have too many cells."""
+    filled = (record for record in records(text) if record.broken or any(cell.strip() for cell in record.cells))
+    count = 0
+    for record in islice(filled, limits.lines):
+        cells = record.cells[: MOST_COLUMNS + 1]
+        count += len(cells)
+        if count > limits.cells:
+            message = f"The file has more than {limits.cells:,} cells, blank ones included."
+            raise refusal(file_name, "too-many-cells", message)
+        yield Line(record.number, tuple(Raw(cut(cell)) for cell in cells), record.broken)
 
 
 def read_text(file_name: str, data: bytes) -> Text:
@@ -72,6 +83,8 @@ def read_text(file_name: str, data: bytes) -> Text:
     if "\x00" in text:
         line = text.count("\n", 0, text.index("\x00")) + 1
         raise refusal(file_name, "file-nul", f"There are NUL bytes in the text, the first in line {line}.")
+    if max(text.count("\n"), text.count("\r")) > MOST_LINES:
+        raise refusal(file_name, "too-many-rows", f"The file has more than {MOST_LINES:,} lines.")
     lines = io.StringIO(text, newline="").readlines()
     named = _SEP_LINE.fullmatch(lines[0]) if lines else None
     if named:
@@ -101,7 +114,7 @@ def _damaged_utf8(data: bytes) -> bool:
     """Whether most of what is not ASCII is good UTF-8: then a byte was lost, and Windows-1252 would garble the rest."""
     text = data.decode("utf-8", errors="replace")
     lost = text.count("\ufffd")
-    return sum(not character.isascii() for character in text) - lost > lost
+    return len(text) - len(text.encode("ascii", errors="ignore")) - lost > lost
 
 
 def _encoding_problems(file_name: str, text: Text) -> Iterator[Problem]:
@@ -142,8 +155,9 @@ def known_columns(cells: tuple[str, ...]) -> int:
 def records(text: Text) -> Iterator[Record]:
     """Every record with its row number. A quotation mark that is not closed as it must be breaks one line alone."""
     at, number, broken = 0, 0, 0
+    tame = partial(_tamed, _cell_pattern(text.delimiter), text.delimiter)
     while at < len(text.lines) and broken <= MOST_BROKEN_LINES:
-        rest = islice(text.lines, at, None)
+        rest = map(tame, islice(text.lines, at, None))
         reader = csv.reader(rest, delimiter=text.delimiter, strict=True, skipinitialspace=True)
         started = 0
         try:
@@ -157,3 +171,29 @@ def records(text: Text) -> Iterator[Record]:
             broken += 1
             yield Record(number, broken=text.lines[at + started])
             at += started + 1
+
+
+@cache
+def _cell_pattern(delimiter: str) -> re.Pattern[str]:
+    """A cell in quotation marks, else one without; an empty text where a quotation mark is not closed in the line."""
+    sign = re.escape(delimiter)
+    return re.compile(rf'\s*+"[^"]*+(?:""[^"]*+)*+"(?=[{sign}\r\n]|$)|(?!\s*+")[^{sign}\r\n]++|')
+
+
+def _tamed(cell: re.Pattern[str], delimiter: str, line: str) -> str:
+    """The line; of one that is too long its first cells, each cut to what says that it is too long."""
+    if len(line) < LONG_LINE:
+        return line
+    cells: list[str] = []
+    at = -1
+    while at < 0 or (line.startswith(delimiter, at) and len(cells) <= MOST_COLUMNS):
+        found = cell.match(line, at + 1)
+        text, at = (found[0], found.end()) if found else ("", at + 1)
+        cells.append(text if len(text) <= MOST_CELL_CHARACTERS else _short(text))
+    rest = "\n" if line.startswith(delimiter, at) else line[at:]
+    return delimiter.join(cells) + rest
+
+
+def _short(cell: str) -> str:
+    bare = cut(cell.replace('"', ""))
+    return f'"{bare}"'

@@ -37,6 +37,11 @@ _ZIP_KINDS = (
     ("ppt/presentation.xml", "a PowerPoint presentation"),
 )
 _CHUNK_BYTES = 65_536
+_LARGE_PARTS = ("xl/worksheets/", "xl/media/", "xl/sharedStrings")
+_MOST_PART_BYTES = 4_000_000
+_MOST_TAGS = 150_000  # of all other parts; 20,000 cell formats have so many
+_LONGEST_PROLOG_BYTES = 1_000_000  # before the root; what is longer is not looked through, and not trusted either
+_MOST_MEMBERS = 10_000  # a workbook of 200 worksheets has a thousand
 
 
 class _DoctypeError(Exception):
@@ -92,6 +97,8 @@ def check_workbook(file_name: str, data: bytes, limits: Limits) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_kind(file_name, archive)
             unpacked = sum(member.file_size for member in archive.infolist())
+            if len(archive.filelist) > _MOST_MEMBERS:
+                raise refusal(file_name, "file-bomb", f"The workbook has {len(archive.filelist):,} parts.")
             if unpacked > limits.unpacked_bytes:
                 message = f"Unpacked, the workbook has {unpacked:,} bytes; {limits.unpacked_bytes:,} are allowed."
                 raise refusal(file_name, "file-bomb", message)
@@ -104,6 +111,15 @@ def xml_bytes(data: bytes) -> int:
     """How large a checked workbook is without its pictures, unpacked."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return sum(member.file_size for member in archive.infolist() if not member.filename.startswith("xl/media/"))
+
+
+def has_usual_parts(data: bytes) -> bool:
+    """Whether the parts of a checked workbook that hold no cells are of a usual size: trees are made of them."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        others = [member for member in archive.filelist if not member.filename.startswith(_LARGE_PARTS)]
+        if any(member.file_size > _MOST_PART_BYTES for member in others):
+            return False
+        return sum(archive.read(member).count(b"<") for member in others) <= _MOST_TAGS
 
 
 def damaged(file_name: str) -> SheetError:
@@ -145,10 +161,12 @@ def _has_doctype(archive: zipfile.ZipFile, member: str) -> bool:
     parser.StartElementHandler = found_root
     try:
         with archive.open(member) as part:
-            while not rooted and (chunk := part.read(_CHUNK_BYTES)):
+            read = 0
+            while not rooted and read <= _LONGEST_PROLOG_BYTES and (chunk := part.read(_CHUNK_BYTES)):
                 parser.Parse(chunk, False)
+                read += len(chunk)
+        return not rooted and read > _LONGEST_PROLOG_BYTES
     except _DoctypeError:
         return True
     except (expat.ExpatError, LookupError):  # a picture, or XML that the reader of workbooks will not get over either
         return False
-    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,9 @@ from assetline.records import Problem
 Kind = Literal["text", "number", "truth", "date", "time", "error", "formula", "merged"]
 
 HEADER_SEARCH_LINES = 10  # a title, a date and a few notes may stand above the header
+_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+MOST_CELL_CHARACTERS = 32_767  # as many as a cell of a spreadsheet holds; one more is read, so that it can be told
+CELLS_PER_ROW = 50  # on the average of a sheet that is as long as it may be
 MOST_COLUMNS = 256  # one more is read of each line, so that it can be told
 
 
@@ -30,6 +34,11 @@ class Limits:
     def lines(self) -> int:
         """How many lines that are not blank are worth reading: one more than may be, so that it can be told."""
         return self.rows + HEADER_SEARCH_LINES + 1
+
+    @property
+    def cells(self) -> int:
+        """How many cells, blank ones too, are read."""
+        return self.rows * CELLS_PER_ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ class Grid:
     """The sheet before it is understood. `name` stands before the `!` in messages.
 
     `ragged` says that lines may be longer or shorter than the header by mistake (CSV), `others` names the visible
-    worksheets that are not read.
+    worksheets that are not read, `options` is the one with the campaign's options.
     """
 
     name: str
@@ -93,6 +102,7 @@ class Grid:
     merges: tuple[Merge, ...] = ()
     hidden_rows: frozenset[int] = field(default_factory=frozenset)
     others: tuple[str, ...] = ()
+    options: Grid | None = None
 
 
 def letters(index: int) -> str:
@@ -107,7 +117,7 @@ def letters(index: int) -> str:
 def column_index(cell: str) -> int:
     """The column of a cell's name, from 0: `C14` is 2; -1 where there is none."""
     index = 0
-    for letter in re.sub(r"[^A-Z].*", "", cell):
+    for letter in itertools.takewhile(_LETTERS.__contains__, cell):
         index = index * 26 + ord(letter) - ord("A") + 1
     return index - 1
 
@@ -119,8 +129,15 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ufeff]"
 _BLANKS = re.compile(r"[\u00a0\u2007\u202f\u3000]")
 
 
+def cut(text: str) -> str:
+    """The text, or as much of it as says that it is too long for a cell."""
+    return text[: MOST_CELL_CHARACTERS + 1]
+
+
 def clean(text: str) -> str:
     """What a cell says: one kind of blank and none at the ends, no control characters, without the `'` of `neutral`."""
+    if text.isascii() and text.isprintable() and "'" not in text and "_x000D_" not in text:
+        return text.strip()  # most cells, five times as fast
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("_x000D_", "")
     return _NEUTRALISED.sub("", _BLANKS.sub(" ", _CONTROLS.sub(" ", text)).strip(), count=1).strip()
 

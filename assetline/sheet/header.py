@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assetline.catalogue import slug
 from assetline.records import Problem
-from assetline.sheet.columns import CANONICAL, CHECKED_COLUMNS, COLUMNS, header_key
+from assetline.sheet.columns import (
+    CANONICAL,
+    CHECKED_COLUMNS,
+    COLUMNS,
+    PICTURE_COLUMN,
+    RESULT_COLUMNS,
+    TEXT_COLUMNS,
+    header_key,
+    language_of,
+)
 from assetline.sheet.csv_cells import known_columns
 from assetline.sheet.grid import HEADER_SEARCH_LINES, MOST_COLUMNS, Grid, Line, clean, letters
 from assetline.sheet.problems import CODES
 from assetline.sheet.suggest import nearest, shown
 
 LONGEST_HEADER = 200  # characters; every problem of the column carries its header
-NEARLY = 0.84  # `negatve_prompt` and `sied` are mistakes; `colour` and `model year` are the producer's own
+NEARLY = 0.84  # `negatve_prompt` and `sampller` are mistakes; `side` and `model year` are the producer's own
 
 
 @dataclass(frozen=True)
 class Header:
     """The header line. `canonical` and `free` give the index of each column, known ones by name, own ones by slug.
 
-    `texts` are the headers as written, `checked` the first index of the three columns that a checked file adds.
+    `languages` gives tag and column of each column in a language (`prompt@de`), which are own columns too.
+    `texts` are the headers as written, `checked` the first index of the three columns that a checked file adds,
+    `results` are the indexes of those that a finished run adds.
     """
 
     line: int
     texts: tuple[str, ...]
     canonical: dict[str, int]
     free: dict[str, int]
+    languages: dict[int, tuple[str, str]] = field(default_factory=dict)
     checked: int | None = None
+    results: range = range(0)
+
+    def remark(self, index: int) -> bool:
+        """Whether the column is one of the three that a checked file adds."""
+        return self.checked is not None and self.checked <= index < self.checked + len(CHECKED_COLUMNS)
 
     def own(self, index: int) -> bool:
-        """Whether the column is the producer's, not one that a checked file adds."""
-        return self.checked is None or not self.checked <= index < self.checked + len(CHECKED_COLUMNS)
+        """Whether the column is the producer's, not one that a checked file or a finished run adds."""
+        return not self.remark(index) and index not in self.results
 
 
 def find_header(grid: Grid) -> tuple[Header, list[Problem]]:
@@ -52,17 +69,25 @@ def header_line(grid: Grid) -> Line:
     return max(head, key=lambda line: known_columns(tuple(clean(raw.text) for raw in line.cells)))
 
 
-def checked_start(texts: tuple[str, ...]) -> int | None:
-    """Where `status`, `problem`, `fix` stand side by side, as a checked file has them."""
-    keys = [header_key(text) for text in texts]
-    width = len(CHECKED_COLUMNS)
-    starts = (index for index in range(len(keys)) if tuple(keys[index : index + width]) == CHECKED_COLUMNS)
+def _start_of(columns: tuple[str, ...], texts: tuple[str, ...]) -> int | None:
+    """Where such columns stand side by side, as a checked file or a finished run has them."""
+    keys, wanted = [header_key(text) for text in texts], [header_key(name) for name in columns]
+    starts = (index for index in range(len(keys)) if keys[index : index + len(wanted)] == wanted)
     return max(starts, default=None)
 
 
+def _results(texts: tuple[str, ...]) -> range:
+    start = _start_of(RESULT_COLUMNS, texts)
+    if start is None:
+        return range(0)
+    end = start + len(RESULT_COLUMNS)
+    while end < len(texts) and PICTURE_COLUMN.fullmatch(header_key(texts[end])):
+        end += 1
+    return range(start, end)
+
+
 def _place(number: int, texts: tuple[str, ...]) -> Header:
-    checked = checked_start(texts)
-    header = Header(number, texts, {}, {}, checked)
+    header = Header(number, texts, {}, {}, checked=_start_of(CHECKED_COLUMNS, texts), results=_results(texts))
     named = [(index, text) for index, text in enumerate(texts) if text and header.own(index)]
     exact = {header_key(text) for _, text in named}
     for index, text in named:
@@ -72,7 +97,15 @@ def _place(number: int, texts: tuple[str, ...]) -> Header:
             header.canonical.setdefault(name, index)
         else:
             header.free.setdefault(slug(text) or text.casefold(), index)
+            _note_language(header, index)
     return header
+
+
+def _note_language(header: Header, index: int) -> None:
+    name, tag = language_of(header.texts[index])
+    column = CANONICAL.get(header_key(name), slug(name))
+    if tag and (column in TEXT_COLUMNS or header_key(name) not in CANONICAL):
+        header.languages[index] = (tag, column)
 
 
 def _problems(grid: Grid, header: Header) -> Iterator[Problem]:
@@ -91,7 +124,7 @@ def _problems(grid: Grid, header: Header) -> Iterator[Problem]:
         key = _meaning(header, text)
         if key in known_keys:
             yield _twice(grid, header, known_keys[key], index)
-        elif key not in header.canonical:
+        elif key not in header.canonical and index not in header.languages:
             yield from _nearly(grid, header, index)
         known_keys.setdefault(key, index)
     if not grid.ragged:
@@ -150,6 +183,11 @@ def _twice(grid: Grid, header: Header, first: int, second: int) -> Problem:
 
 def _nearly(grid: Grid, header: Header, index: int) -> Iterator[Problem]:
     text = header.texts[index]
+    base, sign, tag = text.rpartition("@")
+    if sign and header_key(base) in CANONICAL:
+        message = f'"{tag.strip()}" makes no column in a language of "{base.strip()}"; it is carried as an own column.'
+        yield _problem(grid, header, "header-language", (index, message))
+        return
     name = CANONICAL.get(header_key(text))
     if name:
         message = f'"{text}" would mean "{name}", which is there too; it is carried as an own column.'

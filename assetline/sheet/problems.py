@@ -54,6 +54,11 @@ CODES: dict[str, Code] = {
     "encoding-guessed": Code(
         "warning", "The text is not UTF-8 and was read as Windows-1252.", "Look at the accents; save it as CSV UTF-8."
     ),
+    "too-many-cells": Code(
+        "error",
+        "There are more cells, blank ones too, than 50 for each row that is allowed.",
+        "Remove columns and blank cells that are not needed, or split the sheet.",
+    ),
     "no-visible-sheet": Code("error", "The workbook has no visible worksheet.", "Unhide the worksheet to be read."),
     "rows-hidden": Code(
         "warning", "Hidden or filtered rows are read too.", "Delete the rows that shall not be generated."
@@ -63,6 +68,9 @@ CODES: dict[str, Code] = {
         "There are values below more than 100 blank rows; they were not read.",
         "Delete the blank rows, or the values.",
     ),
+    # the worksheet `Options`
+    "option-unknown": Code("error", "The worksheet `Options` names no such option.", "Take the nearest, or remove it."),
+    "option-twice": Code("error", "The worksheet `Options` names an option twice.", "Remove one of them."),
     # the header
     "no-prompt-column": Code(
         "error", "No column is headed `prompt`.", "Head the column that describes the pictures `prompt`."
@@ -80,9 +88,17 @@ CODES: dict[str, Code] = {
         "A column's name is nearly a known one; it is carried as an own column.",
         "Correct the name if the known column was meant.",
     ),
+    "header-language": Code(
+        "warning",
+        "A column's name ends in `@` and something, but is no text in a language; it is carried as an own column.",
+        "Write `prompt@de`, `negative_prompt@pt-BR`, or an own column such as `product@de`.",
+    ),
     "too-many-columns": Code("error", "The header has more than 256 columns.", "Remove those that are not needed."),
     "header-blank": Code("warning", "A column has values but no name; it is ignored.", "Name it, or empty it."),
     # rows
+    "too-many-problems": Code(
+        "error", "There are more than 20,000 problems; the rows below were not read.", "Mend those that are told first."
+    ),
     "no-rows": Code("error", "There is no row below the header.", "Add a row for each picture."),
     "too-many-rows": Code("error", "The sheet has more rows than the limit.", "Split it into several campaigns."),
     "quote-open": Code(
@@ -98,6 +114,8 @@ CODES: dict[str, Code] = {
     "row-short": Code(
         "warning", "The row has fewer cells than the header; the others are read as blank.", "Add the delimiters."
     ),
+    "cell-too-long": Code("error", "A cell has more than 32,767 characters.", "Shorten it."),
+    "combine-unknown": Code("error", "No such way to combine pictures and sizes.", "Write `product` or `zip`."),
     "merged-cells": Code(
         "error", "Cells are merged; only the first of them has the value.", "Unmerge them and fill each cell."
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import PurePath
 
@@ -17,10 +17,13 @@ from assetline.sheet.csv_cells import read_csv
 from assetline.sheet.files import file_kind, wrong_extension
 from assetline.sheet.grid import Grid, Limits, Line, Merge, column_index, letters
 from assetline.sheet.header import Header, find_header
+from assetline.sheet.options import Options, read_options
 from assetline.sheet.problems import CODES, file_problem
 from assetline.sheet.rows import Reading, read_line
+from assetline.sheet.xlsx_cells import read_xlsx
 
 DEFAULT_LIMITS = Limits()
+MOST_PROBLEMS = 20_000  # nobody reads more, and each is looked up among all that would be right
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Sheet:
     """A sheet as read: its rows, those with errors too, and every problem in the order file, header, rows, across rows.
 
     `name` stands before the `!` in messages: the worksheet's name, for CSV the file's stem. `encoding` and `delimiter`
-    are empty for XLSX. `merged_rows` have lost values to merged cells, most of them without a problem of their own.
+    are empty for XLSX. `options` is what the worksheet `Options` says. `merged_rows` have lost values to merged cells,
+    most of them without a problem of their own.
     """
 
     file_name: str
@@ -38,6 +42,7 @@ class Sheet:
     problems: tuple[Problem, ...]
     encoding: str = ""
     delimiter: str = ""
+    options: Options = field(default_factory=Options)
     header_row: int = 0
     merged_rows: frozenset[int] = frozenset()
 
@@ -66,16 +71,18 @@ def read_sheet(file_name: str, data: bytes, catalogue: Catalogue, limits: Limits
         empty = file_problem(file_name, "file-empty", "There is nothing in the sheet.")
         return Sheet(file_name, grid.name, sha256, (), (*grid.problems, empty), grid.encoding, grid.delimiter)
     header, header_problems = find_header(grid)
-    rows, row_problems = _read_rows(Reading(grid, header, catalogue, limits))
+    options, option_problems = read_options(grid.options, catalogue, limits) if grid.options else (Options(), [])
+    rows, row_problems = _read_rows(Reading(grid, header, catalogue, limits, options.defaults))
     rows, across = _settle_ids(rows)
     return Sheet(
         file_name=file_name,
         name=grid.name,
         sha256=sha256,
         rows=tuple(rows),
-        problems=(*grid.problems, *header_problems, *row_problems, *across),
+        problems=(*grid.problems, *option_problems, *header_problems, *row_problems, *across),
         encoding=grid.encoding,
         delimiter=grid.delimiter,
+        options=options,
         header_row=header.line,
         merged_rows=_merged_rows(grid, header),
     )
@@ -84,12 +91,7 @@ def read_sheet(file_name: str, data: bytes, catalogue: Catalogue, limits: Limits
 def read_grid(file_name: str, data: bytes, limits: Limits) -> Grid:
     """The cells of a file of any kind. Raises SheetError where it cannot be read at all."""
     kind = file_kind(file_name, data, limits)
-    if kind == "xlsx":
-        from assetline.sheet.xlsx_cells import read_xlsx  # noqa: PLC0415 - openpyxl takes 0.4 s to import
-
-        grid = read_xlsx(file_name, data, limits)
-    else:
-        grid = read_csv(file_name, data, limits)
+    grid = read_xlsx(file_name, data, limits) if kind == "xlsx" else read_csv(file_name, data, limits)
     if not wrong_extension(file_name, kind):
         return grid
     what = "an XLSX workbook" if kind == "xlsx" else "text (CSV)"
@@ -103,13 +105,18 @@ def _read_rows(reading: Reading) -> tuple[list[Row], list[Problem]]:
     below = [line for line in lines if not _only_remarks(line, header)]
     problems = [_merged(grid, merge) for merge in _data_merges(grid, header)]
     rows: list[Row] = []
+    general = list(_about_all_rows(reading, len(below)))
     for line in below[: limits.rows]:
         row, found = read_line(reading, line)
         problems.extend(found)
         if row:
             rows.append(row)
+        if len(problems) > MOST_PROBLEMS:
+            message = f"There are more than {MOST_PROBLEMS:,} problems; what is below row {line.number} was not read."
+            general.append(file_problem(grid.name, "too-many-problems", message))
+            break
     problems.sort(key=lambda problem: (problem.row or 0, column_index(problem.cell)))
-    return rows, [*_about_all_rows(reading, len(below)), *problems]
+    return rows, [*general, *problems]
 
 
 def _only_remarks(line: Line, header: Header) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from assetline.catalogue import Catalogue, slug
-from assetline.records import MAX_SEED, BackendChoice, Cell, Problem, Row, Size, Value
+from assetline.records import MAX_SEED, BackendChoice, Cell, Combine, Problem, Row, Size, Value
 from assetline.sheet import conversions as to
-from assetline.sheet.grid import BLANK, Grid, Limits, Line, Raw, clean, letters
+from assetline.sheet.columns import TEXT_COLUMNS
+from assetline.sheet.grid import BLANK, MOST_CELL_CHARACTERS, Grid, Limits, Line, Raw, clean, letters
 from assetline.sheet.header import Header
 from assetline.sheet.problems import CODES
 from assetline.sheet.suggest import shown, suggestion
@@ -18,17 +19,23 @@ ERROR_TEXTS = frozenset({"#REF!", "#N/A", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!
 MOST_PRIORITY = 1_000_000
 STEPS = (1, 1_000)
 DECIMALS: dict[str, tuple[float, float]] = {"cfg": (0, 100), "lora_strength": (-10, 10), "denoise": (0, 1)}
+CHOICES = {"backend": ("backend-unknown", "backend"), "combine": ("combine-unknown", "combination")}
 SHOWN_VALUE = 200  # characters of a cell that a problem carries
+PLAIN = Row(sheet="", number=0, id="", prompt="")  # a row that says nothing
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading every line needs: the grid, its header, the names that are known, the limits."""
+    """What reading every line needs: the grid, its header, the names that are known, the limits.
+
+    `defaults` is what a row has whose own cells are blank.
+    """
 
     grid: Grid
     header: Header
     catalogue: Catalogue
     limits: Limits
+    defaults: Row = PLAIN
 
 
 @dataclass
@@ -92,14 +99,15 @@ def read_line(reading: Reading, line: Line) -> tuple[Row | None, list[Problem]]:
 def _too_long(reader: LineReader) -> bool:
     """Whether there are values beyond the header; a line that is too short gets a warning."""
     header, cells = reader.reading.header, reader.line.cells
-    own = sum(header.own(index) for index in range(len(header.texts)))
+    own_indexes = [index for index in range(len(header.texts)) if header.own(index)]
+    own = len(own_indexes)
     width, beyond = len(header.texts), [raw for raw in cells[len(header.texts) :] if not raw.blank]
     if beyond:
         count = len(cells) - width + own
         message = f"The row has {count} cells, the header {own}: a {_delimiter(reader)} that is not in quotation marks?"
         reader.report(None, "row-long", message)
-    elif len(cells) < width:
-        message = f"The row has {len(cells)} cells, the header {width}; the others are read as blank."
+    elif len(cells) < max(own_indexes, default=0) + 1:
+        message = f"The row has {len(cells)} cells, the header {own}; the others are read as blank."
         reader.report(None, "row-short", message)
     return bool(beyond)
 
@@ -116,6 +124,9 @@ def _look_at_cells(reader: LineReader) -> None:
         if not header.texts[index] or not header.own(index):
             continue
         if raw.kind == "merged":
+            reader.faulty.add(index)
+        elif len(raw.text) > MOST_CELL_CHARACTERS:
+            reader.report(index, "cell-too-long", f"The cell has more than {MOST_CELL_CHARACTERS:,} characters.")
             reader.faulty.add(index)
         elif raw.kind == "formula":
             reader.report(index, "formula-without-value", "The formula in this cell was never calculated.")
@@ -135,28 +146,44 @@ def _is_date(raw: Raw, in_size: bool) -> bool:  # noqa: FBT001 - a fact about th
 
 
 def _row(reader: LineReader) -> Row:
-    header = reader.reading.header
-    extra = {name: clean(reader.raw(index).text) for name, index in header.free.items()}
+    header, defaults, styles = reader.reading.header, reader.reading.defaults, reader.reading.catalogue.styles
+    priority = _whole(reader, "priority", (-MOST_PRIORITY, MOST_PRIORITY))
     return Row(
         sheet=reader.reading.grid.name,
         number=reader.line.number,
         id=to.row_id(reader.cell("id"), reader.reporter("id")),
         prompt=_prompt(reader),
-        negative_prompt=_long_text(reader, "negative_prompt") or None,
-        styles=to.style_names(reader.cell("style"), reader.reading.catalogue.styles, reader.reporter("style")),
-        sizes=_sizes(reader),
-        variants=_whole(reader, "variants", (1, reader.reading.limits.variants)) or 1,
-        seed=_whole(reader, "seed", (0, MAX_SEED)),
-        workflow=to.words(reader.cell("workflow")) or None,
-        model=to.words(reader.cell("model")) or None,
-        backend=_backend(reader),
-        parameters=_parameters(reader),
-        reference_image=to.words(reader.cell("reference_image")) or None,
-        priority=_whole(reader, "priority", (-MOST_PRIORITY, MOST_PRIORITY)) or 0,
-        tags=tuple(to.listed(reader.cell("tags"))),
-        extra=extra,
+        negative_prompt=_long_text(reader, "negative_prompt") or defaults.negative_prompt,
+        styles=to.style_names(reader.cell("style"), styles, reader.reporter("style")) or defaults.styles,
+        sizes=_sizes(reader) or defaults.sizes,
+        variants=_whole(reader, "variants", (1, reader.reading.limits.variants)) or defaults.variants,
+        seed=_first(_whole(reader, "seed", (0, MAX_SEED)), defaults.seed),
+        workflow=to.words(reader.cell("workflow")) or defaults.workflow,
+        model=to.words(reader.cell("model")) or defaults.model,
+        backend=_choice(reader, "backend", BackendChoice) or defaults.backend,
+        parameters=defaults.parameters | _parameters(reader),
+        reference_image=to.words(reader.cell("reference_image")) or defaults.reference_image,
+        priority=defaults.priority if priority is None else priority,
+        tags=tuple(to.listed(reader.cell("tags"))) or defaults.tags,
+        combine=_choice(reader, "combine", Combine) or defaults.combine,
+        locales=_locales(reader),
+        extra={name: clean(reader.raw(index).text) for name, index in header.free.items()},
         cells=dict(_cells(reader)),
     )
+
+
+def _first(given: int | None, default: int | None) -> int | None:
+    return default if given is None else given
+
+
+def _locales(reader: LineReader) -> dict[str, dict[str, str]]:
+    """What the row says in other languages: by tag, then by column."""
+    found: dict[str, dict[str, str]] = {}
+    for index, (tag, column) in reader.reading.header.languages.items():
+        text = _checked_length(reader, index) if column in TEXT_COLUMNS else clean(reader.raw(index).text)
+        if text:
+            found.setdefault(tag, {})[column] = text
+    return found
 
 
 def _cells(reader: LineReader) -> Iterator[tuple[str, Cell]]:
@@ -176,10 +203,13 @@ def _prompt(reader: LineReader) -> str:
 
 
 def _long_text(reader: LineReader, name: str) -> str:
-    text, most = clean(reader.cell(name).text), reader.reading.limits.prompt_characters
+    return _checked_length(reader, reader.reading.header.canonical.get(name))
+
+
+def _checked_length(reader: LineReader, index: int | None) -> str:
+    text, most = clean(reader.raw(index).text), reader.reading.limits.prompt_characters
     if len(text) > most:
-        message = f"The text has {len(text):,} characters; {most:,} are allowed."
-        reader.reporter(name)("text-too-long", message, "")
+        reader.report(index, "text-too-long", f"The text has {len(text):,} characters; {most:,} are allowed.")
     return text[:most]
 
 
@@ -215,14 +245,13 @@ def _width_and_height(reader: LineReader, sizes: to.SizeReader) -> list[Size]:
     return [Size(width=width, height=height, label=f"{width}x{height}")]
 
 
-def _backend(reader: LineReader) -> BackendChoice:
-    raw = reader.cell("backend")
-    choices: dict[str, BackendChoice] = {name: name for name in get_args(BackendChoice)}
-    text = to.words(raw)
-    if text and slug(text) not in choices:
-        fix = suggestion(text, choices, "backends")
-        reader.reporter("backend")("backend-unknown", f"{shown(text)} is not a known backend.", fix)
-    return choices.get(slug(text), "auto")
+def _choice(reader: LineReader, name: str, choices: Any) -> Any:
+    """One of the words of a Literal; None where the cell is blank or wrong."""
+    text, known = to.words(reader.cell(name)), get_args(choices)
+    if text and slug(text) not in known:
+        code, what = CHOICES[name]
+        reader.reporter(name)(code, f"{shown(text)} is not a known {what}.", suggestion(text, known, f"{what}s"))
+    return slug(text) if slug(text) in known else None
 
 
 def _parameters(reader: LineReader) -> dict[str, Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 
 from assetline.catalogue import slug
 
@@ -13,6 +14,11 @@ LONGEST_WORD = 80  # characters; longer ones are no typing mistakes, and compari
 
 def nearest(word: str, known: Iterable[str], closeness: float = 0.6) -> str | None:
     """The known name that looks most like `word`, regardless of case and blanks; None where nothing is near."""
+    return _nearest(word, tuple(known), closeness)
+
+
+@lru_cache(maxsize=4_096)  # who writes `instgram` writes it in every row
+def _nearest(word: str, known: tuple[str, ...], closeness: float) -> str | None:
     names = {slug(name): name for name in known}
     found = get_close_matches(slug(word)[:LONGEST_WORD], names, n=1, cutoff=closeness)
     return names[found[0]] if found else None

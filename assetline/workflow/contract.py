@@ -85,6 +85,13 @@ class Parameter(Record):
         return numbers + low + high + ("" if self.multiple_of is None else f" in steps of {self.multiple_of}")
 
 
+class Equivalent(Record):
+    """A model elsewhere that makes much the same picture. `parameters` maps the workflow's names to the model's."""
+
+    model: str
+    parameters: dict[str, str] = Field(default_factory=dict)
+
+
 class Contract(Record):
     """What a workflow takes.
 
@@ -92,6 +99,7 @@ class Contract(Record):
     lora_strength, controlnet, controlnet_strength, reference_image, denoise; a workflow may have others of its own.
 
     `profiles` maps a name (`draft`) to values that replace defaults; a sheet says `sd15-txt2img:draft`.
+    `equivalent` names, by kind of lane, what may make its pictures when the workers have too much to do.
     `prefix` is the input that takes the file name prefix, `output` the node whose image is the result.
     """
 
@@ -102,6 +110,7 @@ class Contract(Record):
     output: NodeId
     parameters: dict[str, Parameter]
     profiles: dict[str, dict[str, Value]] = Field(default_factory=dict)
+    equivalent: dict[Literal["replicate"], Equivalent] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,11 @@ def _no_node(graph: dict[str, Any], node: str) -> str:
 
 
 def _sha256_of(graph: dict[str, Any], contract: Contract) -> str:
-    """Fields at their default are left out, so that a field added to the contract later changes no hash."""
-    facts = contract.model_dump(mode="json", exclude_defaults=True, exclude={"description"})
+    """Fields at their default are left out, so that a field added to the contract later changes no hash.
+
+    Nor does what else could make the picture.
+    """
+    facts = contract.model_dump(mode="json", exclude_defaults=True, exclude={"description", "equivalent"})
     for parameter in facts["parameters"].values():
         parameter.pop("description", None)
     nodes = {node_id: {key: node[key] for key in ("class_type", "inputs")} for node_id, node in graph.items()}

@@ -84,14 +84,15 @@ def is_model_file(value: object) -> bool:
 def files_of(graph: Mapping[str, Any]) -> tuple[ModelFile, ...]:
     """Every model file that a graph names, with its folder, in the order of the graph."""
     return tuple(
-        ModelFile(node=node, input=name, file=value, folder=_folder_of(item["class_type"], name))
+        ModelFile(node=node, input=name, file=value, folder=folder_of(item["class_type"], name))
         for node, item in graph.items()
         for name, value in item["inputs"].items()
         if is_model_file(value)
     )
 
 
-def _folder_of(kind: str, name: str) -> str:
+def folder_of(kind: str, name: str) -> str:
+    """The folder under `models/` that an input of a node class names files of; empty where it is not known."""
     if kind in _FOLDERS_BY_CLASS:
         return _FOLDERS_BY_CLASS[kind]
     if name.startswith("lora"):

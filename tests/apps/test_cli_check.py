@@ -12,7 +12,7 @@ from fakes.command_line import BROKEN, COMPS, Ended, write
 Assetline = Callable[..., Ended]
 PROBLEM = {"severity", "code", "sheet", "row", "column", "cell", "value", "message", "fix"}
 TWICE = "id,prompt,size,seed,workflow\nA,a tent,64x64,7,sd15-txt2img\nB,a tent,64x64,7,sd15-txt2img\n"
-GPU = ("--lane", "http://gpu1:8188")
+GPU = ("--lane", "http://gpu1:8188", "--offline")
 
 
 def no_store_came_into_being() -> bool:
@@ -81,14 +81,6 @@ def test_a_checked_copy_that_cannot_be_written_is_said_and_the_check_goes_on(ass
     assert said == found.err
 
 
-def test_a_row_for_replicate_is_refused_with_the_reason(assetline: Assetline) -> None:
-    found = assetline("check", write("paid.csv", "id,prompt,size,backend\nA,a tent,64x64,replicate\n"), "--json")
-    assert 3 == found.code
-    [problem] = found.json["problems"]
-    assert ("D2", "replicate") == (problem["cell"], problem["value"])
-    assert "Replicate" in problem["message"]
-
-
 # --- plan
 
 
@@ -101,10 +93,21 @@ def test_plan_json_has_exactly_the_keys_that_are_promised(assetline: Assetline) 
         "requests": 3,
         "reused": 0,
         "to_make": 3,
-        "lanes": [{"lane": "fpo", "requests": 3, "minutes": found.json["minutes"]}],
+        "lanes": [
+            {
+                "lane": "fpo",
+                "requests": 3,
+                "can_make": 3,
+                "minutes": found.json["minutes"],
+                "minutes_are": "guess",
+            }
+        ],
         "minutes": found.json["minutes"],
+        "minutes_are": "guess",
         "cost_usd": {"low": 0.0, "high": 0.0},
         "dearest_rows": found.json["dearest_rows"],
+        "paid": None,
+        "overflow": None,
     } == found.json
     assert [("TENT", 2), ("MUG", 1)] == [(row["row"], row["requests"]) for row in found.json["dearest_rows"]]
     assert found.json["minutes"] > 0
@@ -133,7 +136,9 @@ def test_plan_counts_what_the_store_has(assetline: Assetline) -> None:
 def test_plan_takes_rows_and_several_lanes(assetline: Assetline) -> None:
     write("real.csv", "id,prompt,workflow,variants\nA,a tent,sdxl-txt2img,3\nB,a mug,sdxl-txt2img,8\n")
     urls = ("http://gpu1:8188", "http://gpu2:8188/")
-    facts = assetline("plan", "real.csv", "--rows", "A", "--lane", urls[0], "--lane", urls[1], "--json").json
+    facts = assetline(
+        "plan", "real.csv", "--rows", "A", "--lane", urls[0], "--lane", urls[1], "--offline", "--json"
+    ).json
     assert (1, 3) == (facts["rows"], facts["to_make"])
     assert [("http://gpu1:8188", 2), ("http://gpu2:8188", 1)] == [
         (one["lane"], one["requests"]) for one in facts["lanes"]

@@ -10,7 +10,19 @@ from fakes.command_line import COMPS, MODELS, Ended, write
 from fakes.fake_comfyui import FakeComfyUI
 
 Assetline = Callable[..., Ended]
-COMMANDS = ["", "check", "plan", "run", "runs", "status", "workflows", "workflows list", "workflows inspect", "doctor"]
+COMMANDS = [
+    "",
+    "check",
+    "plan",
+    "run",
+    "warm",
+    "runs",
+    "status",
+    "workflows",
+    "workflows list",
+    "workflows inspect",
+    "doctor",
+]
 NAMES = ["sd15-txt2img", "sdxl-controlnet-pose", "sdxl-lora", "sdxl-refine", "sdxl-txt2img"]
 
 
@@ -43,7 +55,7 @@ def test_the_version_is_printed(assetline: Assetline) -> None:
         ("run s.csv --direct --max-cost much", "--max-cost"),
         ("run s.csv --direct --max-cost -1", "--max-cost: Input should be greater than or equal to 0"),
         ("run s.csv --direct --campaign " + "x" * 81, "--campaign: String should have at most 80 characters"),
-        ("run s.csv --direct --lane replicate", "The Replicate lane is not in this version"),
+        ("plan s.csv --lane replicat", '"replicat" is no lane. A lane is fpo, replicate, or a ComfyUI URL'),
         ("plan s.csv --lane gpu1 --lane ftp://gpu2", '"gpu1" is no lane'),
         ("plan s.csv --lane gpu1 --lane ftp://gpu2", '"ftp://gpu2" is no lane'),
         ("run s.csv --direct --store ftp://there", "ftp://there is no store that assetline knows"),
@@ -167,7 +179,8 @@ def test_doctor_says_which_workflows_a_worker_can_run_and_what_it_lacks(assetlin
     with FakeComfyUI(MODELS) as worker:
         found = assetline("doctor", "--lane", worker.url)
     assert 0 == found.code
-    assert f"ok    lane {worker.url}: answers; can run sd15-txt2img\n" in found.out
+    assert f"ok    lane {worker.url}: ComfyUI 0.3.64 on cpu, " in found.out
+    assert ", nothing queued; can run sd15-txt2img\n" in found.out
     assert "sd_xl_base_1.0.safetensors" in found.out
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.command_line import COMPS, MODELS, SOME_FAIL, Ended, ended, python, serving, start, wait_until, write
+from fakes.command_line import COMPS, MODELS, Ended, ended, python, serving, start, wait_until, write
 from fakes.fake_comfyui import FakeComfyUI
 from fakes.s3_servers import free_port
+from fakes.strict_worker import SOME_FAIL, strict_worker
 
 from apps.prefect_server import is_healthy
 
@@ -74,7 +75,7 @@ def strange(found: Ended) -> list[str]:
 
 
 def test_a_run_appears_on_the_server_that_is_configured(prefect_api: str) -> None:
-    with FakeComfyUI(MODELS) as worker:
+    with strict_worker() as worker:
         sheet = write("Command Line.csv", SOME_FAIL)
         found = ended(start("run", sheet, "--lane", worker.url, "--json", PREFECT_API_URL=f"{prefect_api}/"))
     assert (4, []) == (found.code, strange(found))

@@ -81,9 +81,8 @@ def assert_interrupted(found: Ended) -> None:
 def test_an_interrupt_before_anything_is_made_says_how_to_go_on() -> None:
     with FakeComfyUI(MODELS) as worker:
         worker.fault("GET /system_stats", "hang")
-        worker.fault("GET /object_info", "hang")
         process = start("run", write("four.csv", FOUR), "--direct", "--json", "--lane", worker.url)
-        wait_until(lambda: worker.asked, "the first question to the worker")
+        wait_until(lambda: "GET /system_stats" in worker.paths(), "the run's first question to the worker")
         process.send_signal(signal.SIGINT)
         found = ended(process)
     assert 130 == found.code

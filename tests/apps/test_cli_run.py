@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes.command_line import BROKEN, COMPS, MODELS, SOME_FAIL, Ended, write
+from fakes.command_line import BROKEN, COMPS, MODELS, Ended, write
 from fakes.fake_comfyui import FakeComfyUI
+from fakes.strict_worker import REASON, SOME_FAIL, strict_worker
 
 Assetline = Callable[..., Ended]
 COUNTS = ["stored", "reused", "duplicate", "rejected", "failed", "canceled"]
@@ -96,16 +97,16 @@ def test_rows_campaign_and_store_are_taken(assetline: Assetline) -> None:
 
 
 def test_a_run_in_which_a_request_failed_ends_4_and_says_why(assetline: Assetline) -> None:
-    with FakeComfyUI(MODELS) as worker:
+    with strict_worker() as worker:
         found = assetline("run", write("some.csv", SOME_FAIL), "--direct", "--lane", worker.url, "--json")
     assert (4, counted(stored=1, failed=1)) == (found.code, found.json["counts"])
     assert "some: 1 made, 1 failed (" in found.err
     assert "failed: MUG-1-64x64: " in found.err
-    assert "nobody_has_this.safetensors" in found.err
+    assert REASON in found.err
 
 
 def test_the_manifest_names_lane_and_job_of_each_picture(assetline: Assetline) -> None:
-    with FakeComfyUI(MODELS) as worker:
+    with strict_worker() as worker:
         found = assetline("run", write("some.csv", SOME_FAIL), "--direct", "--lane", worker.url, "--json")
         ids = worker.engine.started
     tent, mug = manifest(found)
@@ -171,7 +172,7 @@ def ran(assetline: Assetline) -> list[str]:
     """The ids of three runs: a campaign twice, then another one with a failure; oldest first."""
     write("comps.csv", COMPS)
     ids = [assetline("run", "comps.csv", "--direct", "--json").json["run_id"] for _ in range(2)]
-    with FakeComfyUI(MODELS) as worker:
+    with strict_worker() as worker:
         some = assetline("run", write("some.csv", SOME_FAIL), "--direct", "--json", "--lane", worker.url)
     ids.append(some.json["run_id"])
     # Ids of one second are not in order: each run gets a second of its own, as if time had passed.

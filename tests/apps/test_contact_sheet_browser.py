@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from fakes.outcomes import a_campaign, a_run, a_thumbnail, an_asset, an_outcome
 
 from assetline.contact_sheet import write_contact_sheet
 from assetline.records import Outcome
+from assetline.timeline import Happening, Recorder, Timeline
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (it is in the dev extra)")
 
@@ -59,7 +61,7 @@ def watched(browser: sync_api.Browser) -> Iterator[Watched]:
     context.close()
 
 
-def on_disk(outcomes: list[Outcome], store: Path) -> str:
+def on_disk(outcomes: list[Outcome], store: Path, timeline: Timeline | None = None) -> str:
     """Write the sheet where a run writes it, with the originals of the first row beside it; its file:// address."""
     folder = store / "campaigns/spring/runs/20261122T014500Z-ab12cd"
     folder.mkdir(parents=True)
@@ -68,7 +70,7 @@ def on_disk(outcomes: list[Outcome], store: Path) -> str:
             original = store / outcome.asset.original
             original.parent.mkdir(parents=True, exist_ok=True)
             original.write_bytes(a_thumbnail(outcome) or b"")
-    (path,) = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, folder)
+    (path,) = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, folder, timeline)
     return path.as_uri()
 
 
@@ -224,3 +226,35 @@ def test_a_duplicates_link_leads_to_the_kept_picture(watched: Watched, tmp_path:
     page.goto(on_disk(outcomes, tmp_path))
     page.get_by_role("link", name="Show that one").click()
     assert page.locator(".tile:target").get_attribute("data-label") == outcomes[0].label
+
+
+def lanes() -> Timeline:
+    recorder = Recorder(["http://gpu1:8188", "http://gpu2:8188"])
+    for lane in ("http://gpu1:8188", "http://gpu2:8188"):
+        recorder.hear(Happening(0, lane, "began", "SKU1-1-64x64", "sdxl"))
+        recorder.hear(Happening(2, lane, "made", "SKU1-1-64x64", "sdxl"))
+    return recorder.timeline(4, ended=True, campaign="spring")
+
+
+@pytest.mark.parametrize(("scheme", "fill"), [("light", "rgb(68, 119, 170)"), ("dark", "rgb(91, 147, 204)")])
+def test_the_lanes_open_and_are_drawn_in_the_pages_colours(
+    watched: Watched, tmp_path: Path, scheme: Literal["light", "dark"], fill: str
+) -> None:
+    page = watched.page
+    page.emulate_media(color_scheme=scheme)
+    page.goto(on_disk([an_outcome()], tmp_path, lanes()))
+    picture = page.locator("svg.timeline")
+    sync_api.expect(picture).to_be_hidden()
+    page.get_by_text("2 lanes worked 50 % of 4.0 s").click()
+    sync_api.expect(picture).to_be_visible()
+    assert page.locator("svg.timeline .g0").first.evaluate("bar => getComputedStyle(bar).fill") == fill
+    assert page.locator(".lanes td").first.inner_text() == "1"
+    assert watched.complaints == []
+
+
+def test_the_lanes_scroll_inside_a_phone(watched: Watched, tmp_path: Path) -> None:
+    page = watched.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(on_disk([an_outcome()], tmp_path, lanes()))
+    page.locator(".lanes summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360

@@ -15,7 +15,7 @@ from assetline.backends.comfyui.answers import Capabilities, HistoryEntry, Image
 from assetline.backends.comfyui.client import AnswerLost, ComfyUIClient
 from assetline.backends.comfyui.errors import Job, refusal, run_error
 from assetline.backends.comfyui.watch import ComfyUISettings, Watch
-from assetline.errors import BackendUnavailable, JobFailed, JobLost, JobRejected, JobTimedOut, LaneUnsuited
+from assetline.errors import BackendUnavailable, JobFailed, JobLost, JobRejected, JobStalled, JobTimedOut, LaneUnsuited
 
 JOB = Job("http://gpu1:8188", "our-id")
 TRANSCRIPTS = Path(__file__).parents[1] / "fixtures/comfyui/transcripts"
@@ -196,7 +196,7 @@ def test_a_prompt_that_stops_moving_is_too_late_and_one_of_which_nothing_is_hear
     watch = Watch(JOB, ComfyUISettings(stall_s=60), 0)
     for now, moved_at in ((100, None), (150, 100), (159, 100), (300, 299), (400, None)):
         watch.not_yet(RUNS, now, moved_at)
-    with pytest.raises(JobTimedOut, match="has not moved on with the picture for 60 s"):
+    with pytest.raises(JobStalled, match="has not moved on with the picture for 60 s"):
         watch.not_yet(RUNS, 401, 341)
 
 
@@ -204,8 +204,30 @@ def test_what_never_comes_to_its_turn_is_late_by_a_limit_of_its_own() -> None:
     watch = Watch(JOB, ComfyUISettings(start_s=100, run_s=50), 0)
     watch.not_yet(WAITS, 99)
     watch.not_yet(RUNS, 101)
-    with pytest.raises(JobTimedOut, match="had other work for 100 s"):
+    with pytest.raises(JobTimedOut, match=r"within 100 s: its queue does not move\. .* Give it to another worker"):
         watch.not_yet(WAITS, 103)
+
+
+def test_what_waits_behind_others_in_a_queue_that_moves_is_late_in_other_words() -> None:
+    watch = Watch(JOB, ComfyUISettings(start_s=100), 0)
+    for now, running in ((10, "a"), (60, "b")):
+        watch.not_yet(Queue((running,), ("c", "d", "our-id", "e")), now)
+    with pytest.raises(JobTimedOut, match=r"within 100 s: there are still 3 others before it\."):
+        watch.not_yet(Queue(("b",), ("c", "d", "our-id", "e")), 100)
+
+
+def test_what_waited_for_room_before_it_was_sent_is_late_all_the_sooner_but_has_its_whole_time_to_run() -> None:
+    watch = Watch(JOB, ComfyUISettings(start_s=100, run_s=60), 90, asked=0)
+    watch.not_yet(WAITS, 99)
+    watch.not_yet(RUNS, 158)
+    with pytest.raises(JobTimedOut, match="did not begin"):
+        watch.not_yet(WAITS, 101)
+
+
+def test_waiting_prompts_are_read_in_the_order_in_which_they_will_run() -> None:
+    queue = Queue.read({"queue_running": [[3, "r"]], "queue_pending": [[7, "later"], [4.5, "next"], [6, "then"]]})
+    assert queue.pending == ("next", "then", "later")
+    assert [queue.before(name) for name in ("next", "later")] == [1, 3]
 
 
 def test_the_pauses_are_short_again_once_the_end_was_heard() -> None:

@@ -16,6 +16,8 @@ from assetline.contact_sheet.montage import MOST_BYTES, montage
 from assetline.contact_sheet.page import MARKS
 from assetline.records import FPO_MODEL, STATUSES, Attempt
 from assetline.store.layout import assets_prefix
+from assetline.timeline import Happening, Recorder, Timeline
+from assetline.timeline.palette import STYLE
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -291,3 +293,59 @@ def test_a_montage_reads_no_more_pictures_than_it_shows():
 def test_a_montage_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         montage([])
+
+
+def lanes_of(*names: str) -> Timeline:
+    """Each lane makes one picture of two seconds; the first one fails once."""
+    recorder = Recorder(names)
+    for name in names:
+        recorder.hear(Happening(0, name, "began", "SKU1-1-64x64", "sdxl"))
+        recorder.hear(Happening(2, name, "made", "SKU1-1-64x64", "sdxl"))
+    recorder.hear(Happening(3, names[0], "failed", why="<out of memory>"))
+    return recorder.timeline(4, ended=True, campaign="spring")
+
+
+def with_lanes(outcomes, tmp_path: Path, timeline: Timeline) -> list[str]:
+    return [
+        path.read_text("utf-8")
+        for path in write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path, timeline)
+    ]
+
+
+def test_the_lanes_over_time_are_a_closed_part_with_picture_and_table(tmp_path):
+    [html] = with_lanes([an_outcome()], tmp_path, lanes_of("http://gpu1:8188", "http://gpu2:8188"))
+    page = Page(html)
+    [details] = page.all("details", class_="lanes")
+    assert "open" not in details
+    assert 1 == len(page.all("svg"))
+    assert "Lanes 2 lanes worked 50 % of 4.0 s, 1 failure" in page.text
+    assert "lane pictures share of the work seconds each loads loading (about) idle away failures" in page.text
+    assert "gpu2:8188 1 50 % 2.0 - - 50 % - -" in page.text
+
+
+def test_the_pages_policy_allows_the_style_inside_the_picture_and_no_other(tmp_path):
+    def hashes(html: str) -> set[str]:
+        policy = re.search(r'Policy" content="([^"]+)"', html)
+        assert policy
+        return set(re.findall(r"'sha256-[^']+'", policy[1].partition("style-src")[2].partition(";")[0]))
+
+    [plain], [drawn] = (
+        [html_of([an_outcome()], tmp_path)],
+        with_lanes([an_outcome()], tmp_path, lanes_of("fpo")),
+    )
+    [added] = hashes(drawn) - hashes(plain)
+    assert f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'" == added
+    assert 1 == drawn.count(f"<style>{STYLE}</style>")
+
+
+def test_only_the_first_page_shows_the_lanes(tmp_path):
+    outcomes = a_campaign(300)
+    pages = write_contact_sheet(a_run(outcomes), outcomes, lambda _outcome: None, tmp_path, lanes_of("fpo"))
+    assert [1, 0] == [page.read_text("utf-8").count("<svg") for page in pages]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_lanes_name_stays_text(text, tmp_path):
+    [html] = with_lanes([an_outcome()], tmp_path, lanes_of(text))
+    assert 1 == len(Page(html).all("script"))
+    assert not Page(html).all("img", src="x")

@@ -178,7 +178,7 @@ def test_when_the_last_lane_is_gone_every_request_says_so() -> None:
 
 def test_pauses_grow_while_a_lane_is_down() -> None:
     lane = ScriptedBackend("a", down=(0, 1e9))
-    dispatch([planned(0)], lane, options=DispatchOptions(patience_s=100))
+    dispatch([planned(0)], lane, options=DispatchOptions(patience_s=121))
     gaps = [b - a for a, b in zip(lane.probes, lane.probes[1:], strict=False)]
     assert gaps == sorted(gaps)
     assert gaps[-1] == 30
@@ -352,7 +352,7 @@ def test_a_worker_that_was_away_has_nothing_loaded() -> None:
     events: list[LaneEvent] = []
     run_fleet([planned(n, workflow="x") for n in range(20)], worker, speeds=speeds, listen=events.append)
     began = [(event.detail, event.at) for event in events if event.kind == "began"]
-    assert [0.0, 12.0] == [at for detail, at in began if detail == "load"]
+    assert [0.0, 14.0] == [at for detail, at in began if detail == "load"]
 
 
 def test_everything_that_happens_on_a_lane_is_told() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from assetline import manifest
 from assetline.errors import StoreError
 from assetline.records import STATUSES, Attempt, Counts, Outcome
+from assetline.timeline import Happening, Recorder, Timeline
 
 CONTRACT = ["row", "variant", "request_key", "status", "reason", "duplicate_of", "asset", "attempts"]
 CONTRACT_ASSET = [
@@ -191,6 +193,40 @@ def test_nothing_in_the_summary_becomes_html_or_breaks_a_table():
     assert "<script" not in text
     assert "<b>" not in text
     assert "| &lt;script&gt;alert(1)&lt;/script&gt; \\| x \\| | failed | 1 |" in text
+
+
+def lanes_of(name: str = "http://gpu1:8188", *, ended: bool = True) -> Timeline:
+    recorder = Recorder([name])
+    recorder.hear(Happening(0, name, "began", "A", "sdxl"))
+    recorder.hear(Happening(2, name, "made", "A", "sdxl"))
+    recorder.hear(Happening(2, name, "began", "B|<b>", "sdxl"))
+    return recorder.timeline(4, ended=ended)
+
+
+def test_the_summary_draws_the_lanes_and_has_their_table():
+    outcomes = [an_outcome()]
+    text = manifest.summary_markdown(a_run(outcomes), outcomes, None, "s", lanes_of())
+    _, _, drawn = text.partition("![The lanes over time](<data:image/svg+xml;base64,")
+    assert base64.b64decode(drawn.partition(">")[0]).startswith(b"<svg")
+    assert "| gpu1:8188 | 1 | 100 % | 2.0 | - | - | 0 % | - | - |" in text
+    assert "Cost USD" not in text
+
+
+def test_the_summary_tells_what_each_lane_cost_where_anything_did():
+    outcomes = [an_outcome(asset=an_asset(cost_usd=0.003))]
+    text = manifest.summary_markdown(a_run(outcomes), outcomes, None, "s", lanes_of())
+    assert "| http://gpu1:8188 | 1 | 4.25 | 0.0030 |" in text
+
+
+def test_the_lanes_of_a_run_that_goes_on_say_what_they_do_now():
+    timeline = lanes_of("a|<b>", ended=False)
+    text = manifest.lanes_markdown(timeline.lanes, timeline)
+    assert text.startswith("![The lanes over time](<data:image/svg+xml;base64,")
+    assert (
+        "| a\\|&lt;b&gt; | 1 | 100 % | 2.0 | - | - | 0 % | - | - | B\\|&lt;b&gt; for 2.0 s |"
+        in manifest.lanes_table(timeline.lanes)
+    )
+    assert manifest.lanes_markdown((), None).strip() == ""
 
 
 def test_every_status_has_plain_words():

@@ -464,7 +464,7 @@ def test_backend_and_lanes_decide_between_comp_and_render(lanes: tuple[str, ...]
     [
         (("fpo",), "comfyui", "--lane http://HOST:8188"),
         (("comfyui",), "fpo", "--lane fpo"),
-        (("fpo", "comfyui"), "replicate", 'not available in this version. Write "auto" or "comfyui"'),
+        (("comfyui", "replicate"), "fpo", "--lane fpo"),
     ],
 )
 def test_a_backend_without_a_lane_is_an_error_with_its_cure(lanes: tuple[str, ...], backend: str, words: str) -> None:
@@ -516,7 +516,7 @@ def test_problems_come_in_the_order_file_header_rows_left_to_right_across_rows()
         problem("encoding-guessed", None, "warning"), problem("header-nearly", 1, "warning", "C1"),
         problem("not-whole", 3, cell="F3"), problem("id-twice", 2, cell="A2"),
     )  # fmt: skip
-    rows = [row(2, backend="replicate", prompt="{x}"), row(3, prompt="{x}"), row(4, seed=1), row(5, seed=1)]
+    rows = [row(2, backend="fpo", prompt="{x}"), row(3, prompt="{x}"), row(4, seed=1), row(5, seed=1)]
     made = plan_campaign("spring", sheet(*rows, problems=own), world())
     codes = ["encoding-guessed", "header-nearly", "placeholder-unknown", "lane-missing"]
     codes += ["placeholder-unknown", "not-whole", "id-twice", "same-request"]
@@ -537,17 +537,17 @@ def test_a_problem_that_the_sheet_has_told_is_not_told_again() -> None:
 
 
 def test_only_valid_keeps_the_errors_listed_and_runs_the_rest() -> None:
-    made = plan(row(2, backend="replicate"), row(3), only_valid=True)
+    made = plan(row(2, backend="fpo"), row(3), only_valid=True)
     assert (made.ok, len(made.errors), [r.row for r in made.requests]) == (True, 1, ["R3"])
 
 
 def test_only_valid_with_nothing_valid_is_not_ok() -> None:
-    assert plan(row(2, backend="replicate"), only_valid=True).ok is False
+    assert plan(row(2, backend="fpo"), only_valid=True).ok is False
 
 
 def test_selected_rows_alone_are_planned_and_judged() -> None:
     own = (problem("encoding-guessed", None, "warning"), problem("not-whole", 3))
-    three = sheet(row(2, backend="replicate"), row(3), row(4), problems=own)
+    three = sheet(row(2, backend="fpo"), row(3), row(4), problems=own)
     made = plan_campaign("spring", three, world(), rows=["R4"])
     assert ([p.code for p in made.problems], [r.row for r in made.requests]) == (["encoding-guessed"], ["R4"])
 
@@ -567,7 +567,7 @@ def test_the_same_request_twice_is_kept_with_one_warning_for_the_row() -> None:
 
 def test_every_code_that_planning_gives_is_in_the_table(project_root: object) -> None:
     rows = [
-        row(2, backend="replicate", workflow="x", prompt="{x} {}} __x__", styles=("x",)),
+        row(2, backend="fpo", workflow="x", prompt="{x} {}} __x__", styles=("x",)),
         row(3, workflow="sd15-txt2img:x", parameters={"lora": "x", "steps": 0}, seed=1, prompt="{1|2}" * 7),
         row(4, seed=1, workflow="sdxl-lora"), row(5, seed=1), row(6, seed=1), row(7, variants=65),
         row(8, workflow="sdxl-controlnet-pose", reference_image="gone.png", sizes=(square(1001),)),
@@ -576,7 +576,10 @@ def test_every_code_that_planning_gives_is_in_the_table(project_root: object) ->
         row(13, workflow="sd15-txt2img@00000000"),
     ]  # fmt: skip
     made = plan(*rows, of=world(read_reference=read_reference))
-    assert {p.code for p in made.problems} == set(CODES)
+    of_workers = {"worker-lacks", "worker-lacks-node", "worker-split", "worker-silent", "workflow-completed"}
+    of_replicate = {"workflow-unused", "model-missing", "model-unknown", "negative-unused", "size-nearest"}
+    others = of_workers | of_replicate  # those: test_plan_workers.py, test_plan_paid.py
+    assert {p.code for p in made.problems} == set(CODES) - others
 
 
 def test_a_workflow_without_a_seed_makes_one_picture_and_refuses_more() -> None:
@@ -618,20 +621,23 @@ def test_the_quote_shares_work_between_lanes_and_counts_what_is_stored() -> None
         "reused": 2,
         "to_make": 4,
         "lanes": [
-            {"lane": "http://a", "requests": 2, "minutes": 0.4},
-            {"lane": "http://b", "requests": 1, "minutes": 0.2},
-            {"lane": "fpo", "requests": 1, "minutes": 0.0},
+            {"lane": "http://a", "requests": 2, "can_make": 3, "minutes": 0.4, "minutes_are": "guess"},
+            {"lane": "http://b", "requests": 1, "can_make": 3, "minutes": 0.2, "minutes_are": "guess"},
+            {"lane": "fpo", "requests": 1, "can_make": 1, "minutes": 0.0, "minutes_are": "guess"},
         ],
         "minutes": 0.4,
+        "minutes_are": "guess",
         "cost_usd": {"low": 0.0, "high": 0.0},
         "dearest_rows": [
-            {"row": "R2", "requests": 2, "minutes": 0.4},
-            {"row": "R3", "requests": 1, "minutes": 0.2},
-            {"row": "R5", "requests": 1, "minutes": 0.0},
+            {"row": "R2", "requests": 2, "minutes": 0.4, "cost_usd": {"low": 0.0, "high": 0.0}},
+            {"row": "R3", "requests": 1, "minutes": 0.2, "cost_usd": {"low": 0.0, "high": 0.0}},
+            {"row": "R5", "requests": 1, "minutes": 0.0, "cost_usd": {"low": 0.0, "high": 0.0}},
         ],
+        "paid": None,
+        "overflow": None,
     }
 
 
 def test_the_quote_of_nothing_is_all_zero() -> None:
-    found = quote(plan(row(backend="replicate")), [], {"fpo": "fpo"})
+    found = quote(plan(row(backend="fpo")), [], {"fpo": "fpo"})
     assert (found.requests, found.to_make, found.minutes, found.dearest_rows) == (0, 0, 0.0, ())

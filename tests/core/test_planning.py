@@ -108,15 +108,16 @@ def test_a_lane_given_twice_is_one_lane() -> None:
 
 def test_every_bad_lane_is_named_at_once() -> None:
     with pytest.raises(OptionError) as error:
-        lane_names(RunOptions(lanes=("gpu1", "fpo", "replicate", "")), Settings())
+        lane_names(RunOptions(lanes=("gpu1", "fpo", "replicat", "")), Settings())
     said = str(error.value)
-    assert '"gpu1" is no lane. A lane is fpo, or a ComfyUI URL such as http://gpu1:8188.' in said
-    assert "The Replicate lane is not in this version" in said
+    assert '"gpu1" is no lane. A lane is fpo, replicate, or a ComfyUI URL such as http://gpu1:8188.' in said
+    assert '"replicat" is no lane.' in said
     assert '"" is no lane.' in said
 
 
 def test_the_kind_of_each_lane() -> None:
-    assert {"fpo": "fpo", "https://gpu1": "comfyui"} == lane_kinds(("fpo", "https://gpu1"))
+    kinds = lane_kinds(("fpo", "https://gpu1", "replicate"))
+    assert {"fpo": "fpo", "https://gpu1": "comfyui", "replicate": "replicate"} == kinds
 
 
 # --- the plan

@@ -10,7 +10,8 @@ from math import inf
 import pytest
 
 from assetline.dispatch.assignment import Rest, Shares, assign
-from assetline.dispatch.scheduler import LEAST_STREAK, LOADS_IN_STREAK, Group, LaneState, Scheduler, Situation
+from assetline.dispatch.scheduler import LEAST_STREAK, LOADS_IN_STREAK, Scheduler
+from assetline.dispatch.situation import Group, LaneState, Situation
 from assetline.dispatch.speeds import Speed, Speeds
 
 LOAD_S = 10.0
@@ -169,10 +170,15 @@ def test_a_slower_card_never_ends_last_by_more_than_one_picture(count: int, time
 
 
 def test_a_lane_of_which_nothing_is_known_gets_one_request_until_that_has_ended() -> None:
-    groups = [group("a", 100, "new")]
-    assert "a" == ask(Speeds(), "new", [LaneState("new", 0.0, "")], groups)
-    assert ask(Speeds(), "new", [LaneState("new", 15.0, "a", holds=1)], groups) is None
-    assert "a" == ask(known(new=1.0), "new", [LaneState("new", 15.0, "a", holds=1)], groups)
+    groups = [group("a", 100, "new", "other")]
+    begun = [LaneState("new", 15.0, "a", holds=1), LaneState("other", 0.0, "a")]
+    assert "a" == ask(Speeds(), "new", [LaneState("new", 0.0, ""), begun[1]], groups)
+    assert ask(Speeds(), "new", begun, groups) is None
+    assert "a" == ask(known(new=1.0, other=1.0), "new", begun, groups)
+
+
+def test_a_lane_that_is_alone_has_one_ahead_though_nothing_is_known_of_it() -> None:
+    assert "a" == ask(Speeds(), "new", [LaneState("new", 15.0, "a", holds=1)], [group("a", 100, "new")])
 
 
 def test_a_lane_with_many_slots_at_once_fills_them_all() -> None:

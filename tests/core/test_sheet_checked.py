@@ -122,7 +122,7 @@ def test_a_workbook_keeps_its_formatting_and_gets_three_columns_and_marked_cells
         ["ok", None, None],
     ]
     assert (sheet["A1"].font.color.rgb, sheet.column_dimensions["B"].width) == ("FF112233", 33)
-    assert (sheet["C2"].fill.fgColor.rgb, sheet["C2"].comment.text[:21]) == ("FFFFC7CE", '"big" is not a size. ')
+    assert (sheet["C2"].fill.fgColor.rgb, sheet["C2"].comment.text[:21]) == ("FFFFC7CD", '"big" is not a size. ')
     assert (sheet["D2"].value, sheet["B2"].comment.text) == ("=5*4", "mine")
 
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from fakes.sheets import workbook
 
 from assetline.plan import CODES as PLAN_CODES
 from assetline.sheet import CODES, COLUMNS, Limits
@@ -55,10 +56,13 @@ def test_every_code_of_the_table_is_given_somewhere(project_root: Path) -> None:
     assert unused == []
 
 
-def test_reading_a_csv_does_not_import_openpyxl(project_root: Path) -> None:
+def test_reading_does_not_import_openpyxl(project_root: Path, tmp_path: Path) -> None:
     """It takes 0.4 s."""
+    book = tmp_path / "a.xlsx"
+    book.write_bytes(workbook([["prompt"], ["a hat"]]))
     code = (
         "import sys; from assetline.catalogue import Catalogue; from assetline.sheet import read_sheet, write_checked; "
+        f"assert read_sheet('a.xlsx', open({str(book)!r}, 'rb').read(), Catalogue()).rows[0].prompt == 'a hat'; "
         "sheet = read_sheet('a.csv', b'prompt\\na shoe\\n', Catalogue()); "
         "write_checked('a.csv', b'prompt\\na shoe\\n', sheet.problems); "
         "print(len(sheet.rows), [name for name in ('openpyxl', 'PIL', 'numpy', 'pandas') if name in sys.modules])"

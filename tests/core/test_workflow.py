@@ -437,7 +437,7 @@ NODES = "3 (KSampler), 5 (EmptyLatentImage), 6 (CLIPTextEncode), 9 (SaveImage)"
         ),
         (
             contract_with(preffix="9.x"),
-            "preffix: is not a known key. Known: name, description, native, prefix, output, parameters, profiles.",
+            "preffix: is not a known key. Known: name, description, native, prefix, output, parameters, profiles, equivalent.",
         ),
         (
             parameters_with(steps={"type": "int", "targets": ["3.steps"], "defualt": 20}),

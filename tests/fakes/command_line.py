@@ -16,11 +16,6 @@ ROOT = Path(__file__).parents[2]
 MODELS = {"checkpoints": ["AWPainting_v1.3.safetensors"]}
 COMPS = "id,prompt,size,variants\nTENT,a red tent,128x128,2\nMUG,a blue mug,128x96,1\n"
 BROKEN = "id,prompt,size\nMUG,a blue mug,huge\nTENT,a red tent,128x128\n"
-SOME_FAIL = (
-    "id,prompt,workflow,size,model\n"
-    "TENT,a red tent,sd15-txt2img,64x64,\n"
-    "MUG,a blue mug,sd15-txt2img,64x64,nobody_has_this.safetensors\n"
-)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import json
 import shutil
 import tempfile
 import threading
@@ -162,7 +163,8 @@ class FakeComfyUI:
         """The next answers of `route` (`POST /prompt`, `GET /view`) go wrong, one kind each.
 
         drop_before, drop_after (the handler had run), drop_late (it runs when `deliver_late` is called), hang,
-        truncate, nonsense (200, no JSON), or a status (`500`, `502`, `404`).
+        truncate, nonsense (200, no JSON), garbled (the same, but
+        the handler had run), in_part (accepted, with node_errors), or a status (`500`, `502`, `404`).
         """
         self._faults[route].extend(kinds)
 
@@ -288,6 +290,11 @@ class FakeComfyUI:
             return web.Response(text="<html>hello</html>", content_type="text/html")
         if kind == "truncate":
             return await self._truncated(request, handler)
+        if kind == "garbled":
+            await handler(request)
+            return web.Response(text="<html>hello</html>", content_type="text/html")
+        if kind == "in_part":
+            return _in_part(await handler(request))
         if kind == "drop_late":
             self.late.append(await request.json())
         if kind == "drop_after":
@@ -450,6 +457,14 @@ class FakeComfyUI:
             with self._lock:
                 self.engine.cache.clear()
         return web.Response()
+
+
+def _in_part(response: web.Response) -> web.Response:
+    """One output node of several was refused; the others run all the same."""
+    facts = {"input_name": "width", "received_value": 0, "input_config": ["INT", {"min": 1}]}
+    error = {"type": "value_smaller_than_min", "message": "", "details": "width", "extra_info": facts}
+    node = {"errors": [error], "dependent_outputs": ["21"], "class_type": "EmptyImage"}
+    return web.json_response({**json.loads(response.body), "node_errors": {"20": node}})
 
 
 def _free_name(folder: Path, name: str, data: bytes) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.fake_comfyui import FakeComfyUI
+from fakes.strict_worker import ALL_FAIL, REASON, SOME_FAIL, strict_worker
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import FlowRun, State
 from prefect.client.schemas.filters import (
@@ -28,14 +28,7 @@ from flows.campaign import run_campaign
 # The connections of Prefect's cached clients are closed by the collector.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
-MODELS = {"checkpoints": ["AWPainting_v1.3.safetensors"]}
 COMPS = "id,prompt,size,variants\nTENT,a red tent,128x128,2\nMUG,a blue mug,128x96,1\n"
-SOME_FAIL = (
-    "id,prompt,workflow,size,model\n"
-    "TENT,a red tent,sd15-txt2img,64x64,\n"
-    "MUG,a blue mug,sd15-txt2img,64x64,nobody_has_this.safetensors\n"
-)
-ALL_FAIL = "id,prompt,workflow,size,model\nMUG,a blue mug,sd15-txt2img,64x64,nobody_has_this.safetensors\n"
 
 
 def execute(sheet: str, name: str, **options: Any) -> State:
@@ -92,7 +85,7 @@ def test_the_run_record_names_its_flow_run(prefect: SyncPrefectClient) -> None:
 
 
 def test_a_run_with_failures_says_so_in_its_state_and_in_a_table(prefect: SyncPrefectClient) -> None:
-    with FakeComfyUI(MODELS) as worker:
+    with strict_worker() as worker:
         state = execute(SOME_FAIL, "some.csv", lanes=(worker.url,))
     run = flow_run(prefect, state)
     assert ("COMPLETED", "CompletedWithFailures") == (state.type.value, state.name)
@@ -100,11 +93,11 @@ def test_a_run_with_failures_says_so_in_its_state_and_in_a_table(prefect: SyncPr
     assert {"TENT-1-64x64": "Completed", "MUG-1-64x64": "Failed"} == task_run_names(prefect, run, 2)
     [line] = json.loads(artifacts(prefect, run)["campaign-failures"].data)
     assert "MUG" in str(line)
-    assert "nobody_has_this.safetensors" in str(line)
+    assert REASON in str(line)
 
 
 def test_a_run_in_which_all_failed_ends_failed(prefect: SyncPrefectClient) -> None:
-    with FakeComfyUI(MODELS) as worker:
+    with strict_worker() as worker:
         state = execute(ALL_FAIL, "all.csv", lanes=(worker.url,))
     assert "Failed" == flow_run(prefect, state).state_name
 

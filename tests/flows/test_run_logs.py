@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.fake_comfyui import FakeComfyUI
+from fakes.strict_worker import SOME_FAIL, strict_worker
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import State
@@ -28,13 +28,6 @@ from tasks.run_log import core_log
 
 # The connections of Prefect's cached clients are closed by the collector.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
-
-MODELS = {"checkpoints": ["AWPainting_v1.3.safetensors"]}
-SOME_FAIL = (
-    "id,prompt,workflow,size,model\n"
-    "TENT,a red tent,sd15-txt2img,64x64,\n"
-    "MUG,a blue mug,sd15-txt2img,64x64,nobody_has_this.safetensors\n"
-)
 
 
 def logs(client: SyncPrefectClient, state: State) -> list[Log]:
@@ -61,7 +54,7 @@ def test_they_tell_the_plan_the_lanes_troubles_the_progress_and_the_end(
     prefect: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSETLINE_LANE_PATIENCE_S", "0")
-    with FakeComfyUI(MODELS) as worker:
+    with strict_worker() as worker:
         state = run(SOME_FAIL, lanes=(worker.url, dead := nobody()))
     found = logs(prefect, state)
     said = [line.message for line in found]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import State
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.events.worker import EventsWorker
 
 from assetline.pipeline import Progress, RunResult, watcher
@@ -15,6 +16,7 @@ from assetline.records import RunOptions
 from assetline.store.folder import FolderStore
 from assetline.store.runs import find_runs
 from flows.campaign import run_campaign
+from tasks.reports import SUMMARY_KEY
 
 # The connections of Prefect's cached clients are closed by the collector.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
@@ -58,6 +60,25 @@ def test_it_ends_cancelled_and_what_it_made_is_written_down(prefect: SyncPrefect
     assert ROWS == counts.stored + counts.canceled
     assert counts.stored >= 1
     assert counts.canceled >= 1
+
+
+def test_its_summary_is_published_all_the_same(prefect: SyncPrefectClient) -> None:
+    Path("spring.csv").write_text("id,prompt,size\n" + "".join(f"R{n},tent {n},64x64\n" for n in range(ROWS)))
+    state = asyncio.run(stopped_run())
+    EventsWorker.drain_all(at_exit=False)
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id
+    artifacts = prefect.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), key=ArtifactFilterKey(any_=[SUMMARY_KEY])
+        )
+    )
+    [summary] = artifacts
+    assert "(interrupted)" in str(summary.data)
+    assert "![The lanes over time](<data:image/svg+xml;base64," in str(summary.data)
+    assert "canceled" in (summary.description or "")
+    assert state.message
+    assert summary.description in state.message
 
 
 def test_the_same_run_again_makes_the_rest(prefect: SyncPrefectClient) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fakes.virtual_time import run_virtual
 
 from assetline.pipeline import Progress
 from assetline.records import Problem
-from tasks.reports import Paced, problem_rows
+from assetline.timeline import Happening, LaneTimeline, Recorder
+from tasks.live import Paced, lanes_said, lanes_shown
+from tasks.reports import problem_rows
 from tasks.run_log import ProgressLines
 
 
@@ -22,7 +25,7 @@ class Clock:
         return self.now
 
 
-def making(done: int, total: int = 400, **facts: float) -> Progress:
+def making(done: int, total: int = 400, **facts: Any) -> Progress:
     return Progress(total=total, done=done, step="making pictures", **facts)
 
 
@@ -91,6 +94,47 @@ def test_the_newest_is_shown_though_the_run_is_cancelled() -> None:
 
     run_virtual(outer())
     assert [7] == [done for _, done in shown.at]
+
+
+def lanes(at: float, *, pictures: int = 0, down: bool = False) -> tuple[LaneTimeline, ...]:
+    recorder = Recorder(["gpu1", "gpu2"])
+    for number in range(pictures):
+        recorder.hear(Happening(0, "gpu1", "began", f"R{number}", "g"))
+        recorder.hear(Happening(0, "gpu1", "made", f"R{number}", "g"))
+    recorder.hear(Happening(0, "gpu1", "began", "TENT", "g"))
+    if down:
+        recorder.hear(Happening(0, "gpu2", "down", why="no answer"))
+    return recorder.lanes(at)
+
+
+def test_lanes_are_shown_again_when_something_has_happened_and_not_because_time_passed() -> None:
+    before = lanes_shown(making(1, lanes=lanes(10)))
+    assert before == lanes_shown(making(1, lanes=lanes(400)))
+    assert before != lanes_shown(making(1, lanes=lanes(400, pictures=1)))
+    assert before != lanes_shown(making(1, lanes=lanes(400, down=True)))
+
+
+def test_a_run_of_seconds_has_no_news_of_lanes() -> None:
+    shown = Shown()
+
+    async def work() -> None:
+        async with Paced(400, shown, 15.0, lanes_shown) as report:
+            report(making(1))
+
+    run_virtual(work())
+    assert [] == shown.at
+
+
+def test_the_lanes_are_counted_in_a_line() -> None:
+    assert "2 lanes: 1 working, 1 idle" == lanes_said(making(1, lanes=lanes(1)))
+    assert "2 lanes: 1 working, 1 down" == lanes_said(making(1, lanes=lanes(1, down=True)))
+    assert "1 lane: 1 idle" == lanes_said(making(1, lanes=lanes(1)[1:]))
+
+
+def test_lanes_that_have_ended_are_said_to_have() -> None:
+    ended = making(1, lanes=lanes(9, pictures=3), timeline=Recorder(["gpu1"]).timeline(9, ended=True))
+    assert "2 lanes made 3 pictures" == lanes_said(ended)
+    assert lanes_shown(ended) != lanes_shown(making(1, lanes=lanes(9, pictures=3)))
 
 
 def test_a_quick_run_has_few_lines_and_each_step_has_one() -> None:

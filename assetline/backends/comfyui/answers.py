@@ -23,7 +23,7 @@ _CLASSES_AND_INPUTS = {
 
 @dataclass(frozen=True)
 class Queue:
-    """The prompt_ids on a worker, those of other clients too: what runs, and what waits (in heap order)."""
+    """The prompt_ids on a worker, those of other clients too: what runs, and what waits, the next one first."""
 
     running: tuple[str, ...]
     pending: tuple[str, ...]
@@ -33,11 +33,20 @@ class Queue:
 
     @classmethod
     def read(cls, answer: dict[str, Any]) -> Queue:
-        """From GET /queue: lists of `[number, prompt_id, graph, extra_data, outputs, ...]`."""
+        """From GET /queue: lists of `[number, prompt_id, graph, extra_data, outputs, ...]`, a heap on the number."""
         return cls(
             running=tuple(str(item[1]) for item in answer["queue_running"]),
-            pending=tuple(str(item[1]) for item in answer["queue_pending"]),
+            pending=tuple(str(item[1]) for item in sorted(answer["queue_pending"], key=_number)),
         )
+
+    def before(self, prompt_id: str) -> int:
+        """How many run or come before one that waits."""
+        place = self.pending.index(prompt_id) if prompt_id in self.pending else 0
+        return len(self.running) + place
+
+
+def _number(item: list[Any]) -> float:
+    return float(item[0])
 
 
 @dataclass(frozen=True)

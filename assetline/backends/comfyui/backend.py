@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import httpx
 
@@ -13,10 +14,11 @@ from assetline.backends.comfyui import adoption, pictures
 from assetline.backends.comfyui.answers import Capabilities, HistoryEntry
 from assetline.backends.comfyui.binder import Binder, Bound
 from assetline.backends.comfyui.client import ComfyUIClient
-from assetline.backends.comfyui.listener import Listener
-from assetline.backends.comfyui.prompts import Clock, Prompts
+from assetline.backends.comfyui.clock import Clock
+from assetline.backends.comfyui.errors import run_error
+from assetline.backends.comfyui.prompts import Prompts
 from assetline.backends.comfyui.watch import ComfyUISettings
-from assetline.errors import BackendError, BackendUnavailable, JobLost, JobRejected
+from assetline.errors import BackendError, BackendUnavailable, JobLost, JobRejected, JobTimedOut
 from assetline.records import PlannedRequest, Render
 from assetline.workflow import Workflow
 
@@ -25,6 +27,15 @@ log = logging.getLogger(__name__)
 REAL_TIME = Clock()
 DEFAULT_SETTINGS = ComfyUISettings()
 KEPT_IN_HISTORY = 16  # of ours, fetched: while their pictures are checked and stored, a killed run finds them there
+
+
+@dataclass
+class _Way:
+    """How far a request is: when it `began`, its prompt, its entry in history."""
+
+    began: float
+    bound: Bound | None = None
+    entry: HistoryEntry | None = None
 
 
 class ComfyUIBackend:
@@ -53,8 +64,7 @@ class ComfyUIBackend:
         self._campaign = campaign
         self._maker = adoption.new_maker()
         self._binder = Binder(self._client, workflows, references, {"campaign": campaign, "maker": self._maker})
-        self._listener = Listener(self._client.socket_address, self._client.socket_headers, clock.now)
-        self._prompts = Prompts(self._client, self._listener, settings, clock)
+        self._prompts = Prompts(self._client, settings, clock)
         self._adopted: dict[str, Bound] = {}
         self._fetched: list[str] = []
 
@@ -80,34 +90,44 @@ class ComfyUIBackend:
     async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
         """Make the picture and bring its bytes back; when cancelled, take it back from the worker within 5 s.
 
-        What was adopted, or given up here earlier, is followed instead where it is still there.
+        What was adopted, or given up here earlier, is followed instead where it is still there. While others have
+        prompts there, it waits until none of ours is (`Room`).
 
         Raises BackendUnavailable, JobLost, JobTimedOut, JobFailed, LaneUnsuited, JobRejected; WorkflowError for
         values that the contract does not take.
         """
-        if self._settings.listen:
-            self._listener.start()
-        started = self._clock.now()
+        self._listen()
+        way = _Way(self._clock.now())
         try:
-            if bound := await self._waiting_there(planned.request.key):
-                entry = await self._prompts.follow(bound)
-            else:
-                bound = await self._binder.bind(planned, attempt)
-                entry = await self._make(bound)
-            data = await self._fetch(bound, entry)
+            async with asyncio.timeout(self._settings.request_s) as limit:
+                return await self._bring(planned, attempt, way)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._too_late(way) from None
         except (BackendUnavailable, JobLost):
             self._binder.forget_classes()  # it may have been updated and started again
             raise
-        seconds = entry.seconds if entry.seconds is not None else self._clock.now() - started
-        return Render(
-            data,
-            planned.request.seed,
-            self.name,
-            bound.job.prompt_id,
-            seconds,
-            graph=bound.graph,
-            notes=bound.notes,
-        )
+
+    async def warm(self, planned: PlannedRequest) -> float:
+        """Let the worker load what `planned` needs: its own graph at the smallest size and one step, thrown away.
+
+        Seconds from the question to the end, what waited there before it included. The prompt has an id of its own
+        and is not the request's attempt; its history is deleted, its small file (`assetline/warm-...`) stays on the
+        worker, which has no route to delete it. Cancelling takes it back. Raises what `generate` raises.
+        """
+        self._listen()
+        began = self._clock.now()
+        bound = await self._binder.bind_warm_up(planned)
+        entry = await self._make(bound)
+        if not entry.succeeded:
+            raise run_error(bound.job, entry.messages)
+        await self._forget([bound.job.prompt_id])
+        return self._clock.now() - began
+
+    async def foreign(self) -> int:
+        """How many prompts of other clients wait or run there now. Raises BackendUnavailable."""
+        return self._prompts.room.see(await self._client.queue())
 
     async def adopt(self, wanted: Sequence[PlannedRequest]) -> dict[str, State]:
         """Take over what a run that is no more has left here of `wanted`: how far each is, by request key.
@@ -122,6 +142,7 @@ class ComfyUIBackend:
             remnant = best.get(planned.request.key)
             if remnant and self.suits(planned) and (bound := self._binder.rebind(planned, remnant)):
                 self._adopted[planned.request.key] = bound
+                self._prompts.room.keep(bound.job.prompt_id)
                 found[planned.request.key] = remnant
         for orphan in adoption.orphans(remnants, self._campaign, found.values()):
             log.info("deleted, wanted no more lane=%s prompt_id=%s", self.name, orphan.prompt_id)
@@ -138,9 +159,49 @@ class ComfyUIBackend:
         await self._prompts.settle()
         left = [*self._adopted.values(), *self._prompts.given_up.values()]
         await asyncio.gather(self._forget(self._fetched), *(self._prompts.take_back(bound) for bound in left))
-        await self._listener.close()
+        await self._prompts.listener.close()
         adoption.retire(self._maker)
         await self._client.close()
+
+    def _listen(self) -> None:
+        if self._settings.listen:
+            self._prompts.listener.start()
+
+    async def _bring(self, planned: PlannedRequest, attempt: int, way: _Way) -> Render:
+        """All that `generate` does; `way` tells how far it is."""
+        way.bound = bound = await self._waiting_there(planned.request.key)
+        if bound:
+            way.entry = await self._prompts.follow(bound)
+        else:
+            way.bound = bound = await self._binder.bind(planned, attempt)
+            way.entry = await self._make(bound)
+        data = await self._fetch(bound, way.entry)
+        seconds = way.entry.seconds if way.entry.seconds is not None else self._clock.now() - way.began
+        return Render(
+            data,
+            planned.request.seed,
+            self.name,
+            bound.job.prompt_id,
+            seconds,
+            graph=bound.graph,
+            notes=bound.notes,
+        )
+
+    def _too_late(self, way: _Way) -> BackendError:
+        """The error for a request that took `request_s`; it is taken back by now. A picture that is made is kept."""
+        prompt_id = way.bound.job.prompt_id if way.bound else ""
+        words = f"{self.name} did not bring the picture within {self._settings.request_s:g} s, all in all"
+        if prompt_id in self._prompts.stuck:
+            return BackendUnavailable(
+                f"{words}, and goes on with it though it was interrupted. Restart ComfyUI there.",
+                lane=self.name,
+                job_id=prompt_id,
+            )
+        if way.bound and way.bound in self._prompts.given_up.values():
+            return BackendUnavailable(f"{words}, and does not answer now.", lane=self.name, job_id=prompt_id)
+        if way.bound and way.entry:
+            self._prompts.given_up[way.bound.request_key] = way.bound
+        return JobTimedOut(f"{words}; it was taken back there.", lane=self.name, job_id=prompt_id)
 
     async def _waiting_there(self, request_key: str) -> Bound | None:
         """The prompt that already makes this request here, if it still does. Raises BackendUnavailable."""

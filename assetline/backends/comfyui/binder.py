@@ -11,9 +11,10 @@ from uuid import uuid4
 from assetline.backends.comfyui.answers import Remnant, plain, read_choices
 from assetline.backends.comfyui.client import ComfyUIClient
 from assetline.backends.comfyui.errors import Job
-from assetline.records import PlannedRequest
-from assetline.workflow import Contract, Workflow, bind, complete
+from assetline.records import ImageRequest, PlannedRequest
+from assetline.workflow import Contract, Parameter, Workflow, bind, complete
 
+LEAST_SIDE_PX = 64  # 8 in the latent: three halvings in the UNet still leave one
 ADOPTED = "Found on the worker after an interruption, and not made again."
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
@@ -34,8 +35,8 @@ class Bound:
 
     @property
     def request_key(self) -> str:
-        """Which request it makes."""
-        return str(self.facts["request_key"])
+        """Which request it makes; empty for one that only warms the worker up."""
+        return str(self.facts.get("request_key", ""))
 
 
 class Binder:
@@ -67,28 +68,34 @@ class Binder:
         Raises BackendError where the worker does not answer or take a picture, WorkflowError for values that the
         contract does not take.
         """
-        request = planned.request
-        prompt_id = str(uuid4())
-        workflow = self._workflow(planned)
+        request, prompt_id = planned.request, str(uuid4())
         prefix = f"assetline/{request.key[:8]}-{attempt}-{prompt_id[:8]}"
+        facts = {"request_key": request.key, "label": planned.label, "attempt": attempt, **self._owner}
+        return await self._bind(request, Job(self._client.url, prompt_id), prefix, facts)
+
+    async def bind_warm_up(self, planned: PlannedRequest) -> Bound:
+        """A prompt that loads what the request needs and makes next to nothing. Nobody can take it for the request's
+        own: it does not name it. Raises as `bind` does.
+        """
+        prompt_id = str(uuid4())
+        request = smallest(self._workflow(planned.request).contract, planned.request)
+        facts = {"warms": planned.label, **self._owner}
+        return await self._bind(request, Job(self._client.url, prompt_id), f"assetline/warm-{prompt_id[:8]}", facts)
+
+    async def _bind(self, request: ImageRequest, job: Job, prefix: str, facts: dict[str, Any]) -> Bound:
+        workflow = self._workflow(request)
         async with self._asking:
             images = {role: await self._upload(sha256) for role, sha256 in request.references.items()}
             graph = bind(workflow, request, prefix, images)
             await self._learn(graph)
         graph, notes = complete(graph, self._classes)
         spell(graph, self._classes)
-        return Bound(
-            job=Job(self._client.url, prompt_id),
-            graph=graph,
-            output=workflow.contract.output,
-            prefix=(*_prefix_place(workflow.contract), prefix),
-            facts={"request_key": request.key, "label": planned.label, "attempt": attempt, **self._owner},
-            notes=notes,
-        )
+        place = _prefix_place(workflow.contract)
+        return Bound(job, graph, workflow.contract.output, (*place, prefix), facts, notes)
 
     def rebind(self, planned: PlannedRequest, remnant: Remnant) -> Bound | None:
         """A prompt that is on the worker already; None where its graph is not that of the workflow."""
-        contract = self._workflow(planned).contract
+        contract = self._workflow(planned.request).contract
         node, name = _prefix_place(contract)
         try:
             prefix = str(remnant.graph[node]["inputs"][name])
@@ -114,8 +121,8 @@ class Binder:
         """Ask for the node classes again: the worker may have been updated."""
         self._classes.clear()
 
-    def _workflow(self, planned: PlannedRequest) -> Workflow:
-        return self._workflows[planned.request.workflow or ""]
+    def _workflow(self, request: ImageRequest) -> Workflow:
+        return self._workflows[request.workflow or ""]
 
     async def _upload(self, sha256: str) -> str:
         """The worker's name for a reference image, sent once. It is named by its content, so no other can be meant."""
@@ -130,6 +137,25 @@ class Binder:
         for name in {node["class_type"] for node in graph.values()} - self._classes.keys():
             if known := await self._client.node_class(name):
                 self._classes[name] = known
+
+
+def smallest(contract: Contract, request: ImageRequest) -> ImageRequest:
+    """The request at the smallest size that its contract takes, `LEAST_SIDE_PX` at least, and one step.
+
+    It loads the same files, since neither says which; so what it loads is what ComfyUI's cache then has.
+    """
+    sides = {name: _least(contract.parameters.get(name), getattr(request, name)) for name in ("width", "height")}
+    steps = contract.parameters.get("steps")
+    fewer = {} if steps is None else {"steps": max(1, int(steps.minimum or 1))}
+    return ImageRequest.model_validate({**request.model_dump(), **sides, "parameters": {**request.parameters, **fewer}})
+
+
+def _least(parameter: Parameter | None, wanted: int) -> int:
+    """The least number of pixels of a side that the contract takes, never more than is `wanted`."""
+    if parameter is None:
+        return wanted
+    step = parameter.multiple_of or 1
+    return min(wanted, -(-max(LEAST_SIDE_PX, int(parameter.minimum or 0)) // step) * step)
 
 
 def spell(graph: dict[str, Any], classes: Mapping[str, dict[str, Any]]) -> None:

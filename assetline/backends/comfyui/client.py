@@ -23,7 +23,7 @@ from assetline.backends.comfyui.answers import (
 )
 from assetline.errors import BackendUnavailable, JobFailed, JobLost, OptionError
 
-_GATEWAY = {502, 503, 504}  # a proxy's answers: the worker behind it gave none
+_GATEWAY = {408, 502, 503, 504, *range(520, 528)}  # a proxy's answers (520 to 527: Cloudflare's): the worker gave none
 _TOO_LARGE = 413
 _ERROR_TEXT_SHOWN = 300
 _NEWEST_LOOKED_AT = 500  # of the history, for what a killed run left: 0.5 MB (368 kB for 385 small graphs)
@@ -90,12 +90,16 @@ class ComfyUIClient:
         except (KeyError, IndexError, TypeError, AttributeError) as exc:
             raise self._strange("/object_info") from exc
 
+    async def object_info(self) -> dict[str, Any]:
+        """GET /object_info: every node class with its inputs and their choices."""
+        return await self._get("/object_info")
+
     async def queue(self) -> Queue:
         """GET /queue: what runs and what waits (0.7 ms; 826 kB with 1,000 prompts of other clients)."""
         answer = await self._get("/queue")
         try:
             return Queue.read(answer)
-        except (KeyError, IndexError, TypeError) as exc:
+        except (KeyError, IndexError, TypeError, ValueError) as exc:
             raise self._strange("/queue") from exc
 
     async def node_class(self, name: str) -> dict[str, Any]:
@@ -128,7 +132,7 @@ class ComfyUIClient:
         response = await self._ask("POST", "/prompt", json=body)
         answer = _json_object(response)
         if answer is None or "prompt_id" not in answer:
-            raise self._strange("/prompt")
+            raise AnswerLost(str(self._strange("/prompt")), lane=self.url)
         return answer
 
     async def delete_pending(self, prompt_id: str) -> None:

@@ -16,6 +16,8 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from assetline.backends.comfyui.clock import rest
+
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 1.0  # before the next connection; doubled each time
@@ -42,12 +44,7 @@ class Ear:
 
     async def rest(self, pause: Awaitable[None]) -> bool:
         """Wait for `pause`, or until an end is heard; True in that case, once for each such message."""
-        waits = [asyncio.ensure_future(pause), asyncio.ensure_future(self._ended.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await rest(pause, self._ended)
         heard = self._ended.is_set()
         self._ended.clear()
         return heard
@@ -58,13 +55,21 @@ class Listener:
 
     `client_id` is the id to submit under now: that of the connection, or of the one to come. It is fresh for each,
     so that no older socket can make it deaf; what was submitted under an older one is not heard of any more.
+    `told` gets the number of prompts on the worker whenever it changes, None once nothing is heard any more.
     """
 
-    def __init__(self, address: str, headers: Mapping[str, str], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        address: str,
+        headers: Mapping[str, str],
+        now: Callable[[], float],
+        told: Callable[[int | None], None] = lambda _count: None,
+    ) -> None:
         self.client_id = uuid4().hex
         self._address = address
         self._headers = headers
         self._now = now
+        self._told = told
         self._ears: dict[str, Ear] = {}
         self._listening: asyncio.Task[None] | None = None
 
@@ -119,6 +124,7 @@ class Listener:
 
     def _go_deaf(self) -> None:
         self.client_id = uuid4().hex
+        self._told(None)
         for ear in self._ears.values():
             ear.moved_at = None
 
@@ -132,6 +138,8 @@ class Listener:
         try:
             event = json.loads(message)
             kind, data = event["type"], event["data"]
+            if kind == "status":
+                self._told(int(data["status"]["exec_info"]["queue_remaining"]))
             ear = self._ears.get(data.get("prompt_id", ""))
         except (ValueError, LookupError, TypeError, AttributeError):  # a custom node may send anything
             return

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Any
 
 from assetline.backends.comfyui.answers import HistoryEntry
 from assetline.backends.comfyui.binder import Bound
 from assetline.backends.comfyui.client import AnswerLost, ComfyUIClient, Refused
+from assetline.backends.comfyui.clock import Clock
 from assetline.backends.comfyui.errors import Job, refusal
 from assetline.backends.comfyui.listener import Ear, Listener
+from assetline.backends.comfyui.room import Room
 from assetline.backends.comfyui.watch import ComfyUISettings, Watch
 from assetline.errors import BackendError, BackendUnavailable, JobRejected, JobTimedOut
 
@@ -29,49 +29,48 @@ _SAME_EVERYWHERE = {_WITH_REASON, 413, 500}  # the body's fault; 401, 403, 404 a
 Posting = asyncio.Task[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Clock:
-    """Seconds that only go forward, and the way to let some pass; tests bring their own."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
 class Prompts:
     """Prompts from their POST to their entry in history.
 
-    `given_up`, by request key: prompts that could not be taken back and may still be made. `stuck`: the prompt_ids
-    that go on running though they were interrupted.
+    `room`: who else has prompts there. `given_up`, by request key: prompts that could not be taken back and may still
+    be made. `stuck`: the prompt_ids that go on running though they were interrupted.
     """
 
-    def __init__(self, client: ComfyUIClient, listener: Listener, settings: ComfyUISettings, clock: Clock) -> None:
+    def __init__(self, client: ComfyUIClient, settings: ComfyUISettings, clock: Clock) -> None:
+        self.room = Room(client.queue, settings, clock)
+        self.listener = Listener(client.socket_address, client.socket_headers, clock.now, self.room.hear)
         self.given_up: dict[str, Bound] = {}
         self.stuck: set[str] = set()
         self._client = client
-        self._listener = listener
         self._settings = settings
         self._clock = clock
         self._taking_back: set[asyncio.Task[None]] = set()
         self._untidy: set[str] = set()
 
     async def make(self, bound: Bound) -> HistoryEntry:
-        """Submit and follow. Whatever ends that early, the prompt is taken back where the worker may hold it.
+        """Submit when there is room, and follow. Whatever ends that early, the prompt is taken back where the worker
+        may hold it.
 
         `number` is never sent: together with a prompt_id of ours it can end the worker's thread for good.
         """
-        ear = self._listener.open_ear(bound.job.prompt_id)
+        asked = self._clock.now()
+        await self.room.enter(bound.job)
+        ear = self.listener.open_ear(bound.job.prompt_id)
         body = {
             "prompt": bound.graph,
             "prompt_id": bound.job.prompt_id,
-            "client_id": self._listener.client_id,  # without one, all that is open there hears of our progress
+            "client_id": self.listener.client_id,  # without one, all that is open there hears of our progress
             "extra_data": {"assetline": bound.facts},
         }
         posting = asyncio.create_task(self._client.submit(body))
-        return await self._or_take_back(bound, posting, self._submitted(bound, posting, ear))
+        watch = Watch(bound.job, self._settings, self._clock.now(), asked)
+        return await self._or_take_back(bound, posting, self._submitted(bound, posting, ear, watch))
 
     async def follow(self, bound: Bound) -> HistoryEntry:
         """Follow a prompt that the worker has already; taken back like one that was submitted here."""
-        return await self._or_take_back(bound, None, self._follow(bound.job, Ear()))
+        self.room.follow(bound.job.prompt_id)
+        watch = Watch(bound.job, self._settings, self._clock.now())
+        return await self._or_take_back(bound, None, self._follow(bound.job, Ear(), watch))
 
     async def is_there(self, job: Job) -> bool:
         """Whether the worker has it, waiting, running, or with a picture. Raises BackendUnavailable."""
@@ -120,11 +119,14 @@ class Prompts:
                 ) from exc
             raise
         finally:
-            self._listener.close_ear(prompt_id)
+            self.listener.close_ear(prompt_id)
+            self.room.leave(prompt_id)
 
-    async def _submitted(self, bound: Bound, posting: Posting, ear: Ear) -> HistoryEntry:
+    async def _submitted(self, bound: Bound, posting: Posting, ear: Ear, watch: Watch) -> HistoryEntry:
+        tellings = self.room.tellings
         await self._accept(bound, posting)
-        return await self._follow(bound.job, ear)
+        self.room.accept(bound.job.prompt_id, tellings)
+        return await self._follow(bound.job, ear, watch)
 
     async def _accept(self, bound: Bound, posting: Posting) -> None:
         """Wait for the answer to the one POST. A lost one is never replaced by a second POST: the worker is searched.
@@ -171,8 +173,7 @@ class Prompts:
                     break  # it takes connections and answers none of them
         raise found
 
-    async def _follow(self, job: Job, ear: Ear) -> HistoryEntry:
-        watch = Watch(job, self._settings, self._clock.now())
+    async def _follow(self, job: Job, ear: Ear, watch: Watch) -> HistoryEntry:
         while (entry := await self._look(job, watch, ear)) is None:
             if await ear.rest(self._clock.sleep(watch.pause(self._clock.now()))):
                 watch.hear_end(self._clock.now())
@@ -188,6 +189,8 @@ class Prompts:
             watch.no_answer(exc, began, self._clock.now())
             return None
         if entry is None:
+            if queue is not None:
+                self.room.see(queue)
             watch.not_yet(queue, self._clock.now(), ear.moved_at)
         return entry
 
@@ -200,11 +203,13 @@ class Prompts:
                     await asyncio.wait({posting})
                 if (posting is None or _may_have_arrived(posting)) and not await self._remove(job):
                     self.stuck.add(job.prompt_id)
+                    self.room.keep(job.prompt_id)
         except (BackendUnavailable, TimeoutError) as exc:
             if posting:
                 posting.cancel()
             self.given_up[bound.request_key] = bound
             self._untidy.add(job.prompt_id)
+            self.room.keep(job.prompt_id)
             log.warning("not taken back lane=%s prompt_id=%s reason=%s", job.lane, job.prompt_id, exc)
 
     async def _remove(self, job: Job) -> bool:

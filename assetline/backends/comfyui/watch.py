@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from assetline.errors import BackendError, BackendUnavailable, JobLost, JobTimedOut
+from assetline.errors import BackendError, BackendUnavailable, JobLost, JobStalled, JobTimedOut
 from assetline.records import Record
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ class ComfyUISettings(Record):
     (measured on 0.3.64). `search_s`: the pauses between looks for a prompt whose POST got no answer. `listen`:
     whether to open a websocket, which makes it only faster, and `stall_s` possible.
 
-    What ends the wait for a picture: `idle_s` without its turn, while the worker runs nothing at all (the worker
-    counts as down); `start_s` without its turn, behind others' work (it is taken out of the queue); `stall_s`
-    without a step or another node, where the websocket told of them before; `run_s` from its turn to its end, the
-    load of a checkpoint included (it is interrupted in both cases, and the worker counts as down if it goes on).
+    What ends the wait for a picture, each in its own way: `idle_s` without its turn, while the worker runs nothing
+    at all (the worker counts as down); `start_s` without its turn, behind others' work or in a queue that does not
+    move (it is taken out of the queue, another lane may help); `stall_s` without a step or another node, where the
+    websocket told of them before (it is interrupted, the worker is suspect); `run_s` from its turn to its end, the
+    load of a checkpoint included (it is interrupted); `request_s` for all of it, from the reference images to the
+    download. What does not let itself be interrupted makes the worker count as down.
     """
 
     connect_s: float = Field(default=5, gt=0)
@@ -40,6 +42,7 @@ class ComfyUISettings(Record):
     start_s: float = Field(default=3600, gt=0)
     stall_s: float = Field(default=600, gt=0)
     run_s: float = Field(default=1800, gt=0)
+    request_s: float = Field(default=7200, gt=0)
     cancel_s: float = Field(default=5, gt=0)
     search_s: tuple[float, ...] = (0.2, 1, 3, 6)
     listen: bool = True
@@ -52,13 +55,16 @@ class Watch:
     under one lock, so this order has no gap: absent from both twice means lost (execution.py, `task_done`).
     """
 
-    def __init__(self, job: Job, settings: ComfyUISettings, now: float) -> None:
+    def __init__(self, job: Job, settings: ComfyUISettings, now: float, asked: float | None = None) -> None:
         self._job = job
         self._settings = settings
-        self._began = now
+        self._asked = now if asked is None else asked
         self._pace_from = now
         self._turn = now
         self._waits = False
+        self._before = 0
+        self._front: tuple[str, ...] | None = None
+        self._has_moved = False
         self._idle_since: float | None = None
         self._silent_since: float | None = None
         self._looks = 0
@@ -109,10 +115,17 @@ class Watch:
             self._idle_since = None
             return
         self._turn = now
+        self._stand(queue)
         if queue.running:
             self._idle_since = None
         else:
             self._count_idleness(now)
+
+    def _stand(self, queue: Queue) -> None:
+        """It waits: how many are before it, and whether what runs there has ever changed meanwhile."""
+        self._before = queue.before(self._job.prompt_id)
+        self._has_moved = self._has_moved or self._front not in {None, queue.running}
+        self._front = queue.running
 
     def _count_absence(self) -> None:
         self._absent += 1
@@ -136,17 +149,14 @@ class Watch:
     def _stall(self, moved_at: float, now: float) -> None:
         if now - moved_at >= self._settings.stall_s:
             raise self._error(
-                JobTimedOut,
-                f"has not moved on with the picture for {self._settings.stall_s:g} s; it was interrupted there.",
+                JobStalled,
+                f"has not moved on with the picture for {self._settings.stall_s:g} s; it was interrupted there. "
+                "Look at its log: it may hang.",
             )
 
     def _limit(self, now: float) -> None:
-        if self._waits and now - self._began >= self._settings.start_s:
-            raise self._error(
-                JobTimedOut,
-                f"had other work for {self._settings.start_s:g} s; the picture was taken back there. "
-                "Give it to another worker, or wait until that one is free.",
-            )
+        if self._waits and now - self._asked >= self._settings.start_s:
+            raise self._error(JobTimedOut, not_begun(self._settings.start_s, self._before, moves=self._has_moved))
         if now - self._turn >= self._settings.run_s:
             raise self._error(
                 JobTimedOut, f"did not finish the picture within {self._settings.run_s:g} s; it was taken back there."
@@ -154,3 +164,12 @@ class Watch:
 
     def _error(self, kind: type[BackendError], words: str) -> BackendError:
         return kind(f"{self._job.lane} {words}", lane=self._job.lane, job_id=self._job.prompt_id)
+
+
+def not_begun(start_s: float, before: int, *, moves: bool) -> str:
+    """The words for a picture that never came to its turn. `before`: how many prompts are before it."""
+    why = f"there are still {before} others before it" if moves else "its queue does not move"
+    return (
+        f"did not begin the picture within {start_s:g} s: {why}. It was taken back. "
+        "Give it to another worker, or wait until that one is free."
+    )

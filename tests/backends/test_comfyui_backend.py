@@ -99,6 +99,18 @@ async def test_every_attempt_has_its_own_id_and_prefix_so_that_the_cache_never_h
     assert [prefix for prefix in prefixes if not re.fullmatch(r"assetline/[0-9a-f]{8}-[12]-[0-9a-f]{8}", prefix)] == []
 
 
+async def test_a_cached_result_whose_file_is_gone_is_written_anew_at_the_next_attempt(worker: FakeComfyUI) -> None:
+    backend = lane(worker.url)
+    first = await backend.generate(planned(), 1)
+    worker.delete_outputs()
+    second = await backend.generate(planned(), 2)
+    cached = dict(worker.engine.history[second.job_id]["status"]["messages"])["execution_cached"]["nodes"]
+    await backend.close()
+    assert {"3", "8"} <= set(cached), "nothing is sampled again"
+    with Image.open(io.BytesIO(first.data)) as one, Image.open(io.BytesIO(second.data)) as other:
+        assert one.tobytes() == other.tobytes()
+
+
 async def test_the_largest_seed_arrives_as_the_same_whole_number(worker: FakeComfyUI) -> None:
     backend = lane(worker.url)
     await backend.generate(planned(seed=MAX_SEED), 1)
@@ -156,8 +168,11 @@ async def test_the_pauses_between_looks_grow_to_a_second_and_not_beyond(worker: 
 # ---------------------------------------------------------------------- the answer to the POST is lost
 
 
-async def test_an_accepted_prompt_whose_answer_was_lost_is_found_and_not_sent_again(worker: FakeComfyUI) -> None:
-    worker.fault("POST /prompt", "drop_after")
+@pytest.mark.parametrize("fault", ["drop_after", "garbled"])
+async def test_an_accepted_prompt_whose_answer_was_lost_is_found_and_not_sent_again(
+    worker: FakeComfyUI, fault: str
+) -> None:
+    worker.fault("POST /prompt", fault)
     backend, request = lane(worker.url), planned()
     render = await backend.generate(request, 1)
     await backend.close()
@@ -186,7 +201,7 @@ async def test_a_prompt_that_arrives_while_it_is_searched_is_found(worker: FakeC
     assert worker.engine.executions == {request.request.key: 1}
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "502", "hang"])
+@pytest.mark.parametrize("fault", ["drop_before", "502", "524", "nonsense", "hang"])
 async def test_a_prompt_that_never_arrived_makes_the_worker_unavailable_after_a_search(
     worker: FakeComfyUI, fault: str
 ) -> None:

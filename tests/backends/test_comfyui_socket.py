@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from assetline.backends.comfyui import Clock, ComfyUIBackend, ComfyUISettings
 from assetline.backends.comfyui.listener import Ear, Listener
-from assetline.errors import BackendUnavailable, JobFailed, JobLost, JobTimedOut
+from assetline.errors import BackendUnavailable, JobFailed, JobLost, JobStalled
 from assetline.records import Render
 
 pytestmark = pytest.mark.anyio
@@ -53,8 +53,8 @@ def patient(url: str, **options: Any) -> ComfyUIBackend:
 
 async def listening(worker: FakeComfyUI, backend: ComfyUIBackend) -> None:
     """Wait until the worker has the lane's socket."""
-    backend._listener.start()
-    await until(lambda: backend._listener.client_id in worker.sockets.open)
+    backend._prompts.listener.start()
+    await until(lambda: backend._prompts.listener.client_id in worker.sockets.open)
 
 
 async def start(worker: FakeComfyUI, backend: ComfyUIBackend) -> asyncio.Task[Render]:
@@ -102,13 +102,15 @@ async def test_a_worker_that_is_heard_to_move_is_given_its_time_and_one_that_sto
     clock, steps = Ticker(), []
 
     async def pause(_seconds: float) -> None:
-        heard = len([ear for ear in backend._listener._ears.values() if ear.moved_at is not None])
+        heard = len([ear for ear in backend._prompts.listener._ears.values() if ear.moved_at is not None])
         if heard and len(steps) < 10:
             before = clock.seconds
             clock.seconds += 60
             steps.append(1)
             worker.progress(len(steps))
-            await until(lambda: [ear for ear in backend._listener._ears.values() if (ear.moved_at or 0) > before])
+            await until(
+                lambda: [ear for ear in backend._prompts.listener._ears.values() if (ear.moved_at or 0) > before]
+            )
         elif heard:
             clock.seconds += 60
         await asyncio.sleep(0)
@@ -117,7 +119,7 @@ async def test_a_worker_that_is_heard_to_move_is_given_its_time_and_one_that_sto
     settings = ComfyUISettings(stall_s=180, run_s=9000)
     backend = lane(worker.url, listen=True, settings=settings, clock=Clock(lambda: clock.seconds, pause))
     await listening(worker, backend)
-    with pytest.raises(JobTimedOut, match="has not moved on with the picture for 180 s") as caught:
+    with pytest.raises(JobStalled, match="has not moved on with the picture for 180 s") as caught:
         await backend.generate(planned(), 1)
     await backend.close()
     assert len(steps) == 10
@@ -149,6 +151,15 @@ async def test_messages_that_are_none_are_passed_over() -> None:
         said.append(ear.moved_at)
     listener._hear(json.dumps({"type": "progress", "data": {"prompt_id": "our-id"}}))
     assert (said, ear.moved_at) == ([None] * 6, 7.0)
+
+
+async def test_how_many_prompts_are_there_is_told_until_the_connection_is_lost() -> None:
+    told: list[int | None] = []
+    listener = Listener("ws://gpu1:8188/ws", {}, lambda: 7.0, told.append)
+    for data in ({"status": {"exec_info": {"queue_remaining": 3}}, "sid": "x"}, {"status": None}, {}):
+        listener._hear(json.dumps({"type": "status", "data": data}))
+    listener._go_deaf()
+    assert told == [3, None]
 
 
 async def test_each_end_that_is_heard_ends_one_pause() -> None:
@@ -197,14 +208,14 @@ def test_a_lost_connection_is_made_again_under_a_fresh_id_and_pictures_are_heard
     async def twice() -> list[str]:
         backend = lane(worker.url, listen=True, clock=Clock(now))
         await listening(worker, backend)
-        ids = [backend._listener.client_id]
-        ear = backend._listener.open_ear("somebody")
+        ids = [backend._prompts.listener.client_id]
+        ear = backend._prompts.listener.open_ear("somebody")
         ear.hear("progress", {}, 1)
         worker.sockets.drop()
-        await until(lambda: backend._listener.client_id != ids[0])
+        await until(lambda: backend._prompts.listener.client_id != ids[0])
         assert ear.moved_at is None, "nothing is known of what was submitted under the older id"
-        await until(lambda: backend._listener.client_id in worker.sockets.open)
-        ids.append(backend._listener.client_id)
+        await until(lambda: backend._prompts.listener.client_id in worker.sockets.open)
+        ids.append(backend._prompts.listener.client_id)
         await backend.generate(planned(), 1)
         await backend.close()
         return ids
@@ -239,7 +250,7 @@ async def test_the_socket_sends_credentials_and_no_origin(worker: FakeComfyUI) -
     (headers,) = worker.headers
     assert headers["Authorization"].startswith("Basic ")
     assert "Origin" not in headers
-    assert "secret" not in backend._listener._address
+    assert "secret" not in backend._prompts.listener._address
 
 
 async def test_a_lane_that_is_not_to_listen_opens_no_socket(worker: FakeComfyUI) -> None:
@@ -300,7 +311,7 @@ async def test_the_fake_tells_of_a_sampler_s_steps_with_previews(worker: FakeCom
     owner = await join(worker, "a")
     await until(lambda: worker.sockets.open)
     backend = lane(worker.url)
-    backend._listener.client_id = "a"
+    backend._prompts.listener.client_id = "a"
     await backend.generate(planned(), 1)
     types = await heard(owner, "executing")
     await backend.close()

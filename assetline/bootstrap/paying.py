@@ -1,0 +1,126 @@
+"""The Replicate lane of a run, on its budget. Brings the client and SQLAlchemy (0.5 s): for runs that have it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from assetline.backends.replicate.backend import ReplicateBackend
+from assetline.backends.replicate.catalog import ReplicateModel
+from assetline.backends.replicate.options import PaidScope, ReplicateSettings
+from assetline.bootstrap.money import require_token, run_cap_usd
+from assetline.bootstrap.planning import Planning
+from assetline.dispatch import Lane
+from assetline.errors import BackendError, BudgetRefused, JobFailed, JobRejected, LaneUnsuited, PaidJobFailed
+from assetline.ledger import Caps, Ledger
+from assetline.plan.pace import AT_ONCE
+from assetline.records import ImageRequest, PlannedRequest, Render, RunOptions
+from assetline.settings import Settings
+
+
+def open_paid_lane(planning: Planning, options: RunOptions, settings: Settings, paying: Paying) -> Lane:
+    """The lane; nothing is asked of it yet. Raises OptionError: no token, an address that must not get one."""
+    token = require_token(settings)
+    caps = Caps(run_cap_usd(planning, options, settings), settings.max_cost_campaign, settings.max_cost_day)
+    backend = ThriftyBackend(
+        planning.models,
+        paying.ledger,
+        PaidScope(planning.plan.campaign, paying.run_id, caps),
+        ReplicateSettings(
+            token=token, base_url=settings.replicate_base_url, strict_sizes=settings.replicate_strict_sizes
+        ),
+        references=planning.references.__getitem__,
+        overflow=paying.overflow,
+    )
+    return Lane(backend, slots=AT_ONCE[backend.name])
+
+
+@dataclass(frozen=True)
+class Paying:
+    """Where it is written down, for which run, and what may overflow: by request key, the request to make instead."""
+
+    ledger: Ledger
+    run_id: str
+    overflow: Mapping[str, ImageRequest]
+
+
+class ThriftyBackend(ReplicateBackend):
+    """For what is paid by the second, much more is reserved than it will cost. So a cap's refusal stands only when
+    nothing of this run is open any more that may give some of that back; until then it is asked again.
+
+    Everything else is as `ReplicateBackend` has it.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, ReplicateModel],
+        ledger: Ledger,
+        scope: PaidScope,
+        settings: ReplicateSettings,
+        *,
+        references: Callable[[str], bytes],
+        overflow: Mapping[str, ImageRequest],
+    ) -> None:
+        super().__init__(
+            models, ledger, scope, settings, references=references, equivalent=lambda request: overflow.get(request.key)
+        )
+        self._overflow = overflow
+        self._open_attempts = partial(ledger.open_attempts, run_id=scope.run_id)
+        self._by_second = {model.model for model in models.values() if model.price.per == "second"}
+        self._asking = 0
+        self._refused: deque[asyncio.Future[None]] = deque()
+
+    async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
+        """As `ReplicateBackend.generate`; what overflowed in vain is for the workers again (LaneUnsuited)."""
+        try:
+            return await self._ask_until_it_stands(planned, attempt)
+        except (BudgetRefused, PaidJobFailed, JobFailed, JobRejected) as error:
+            if planned.request.key not in self._overflow:
+                raise
+            job_id = error.job_id if isinstance(error, BackendError) else ""
+            raise LaneUnsuited(str(error), lane=self.name, job_id=job_id) from error
+
+    async def _ask_until_it_stands(self, planned: PlannedRequest, attempt: int) -> Render:
+        while True:
+            try:
+                return await self._ask(planned, attempt)
+            except BudgetRefused:
+                if not await self._is_asked_again():
+                    self._wake_one()
+                    raise
+
+    async def _ask(self, planned: PlannedRequest, attempt: int) -> Render:
+        self._asking += 1
+        is_refused = False
+        try:
+            return await super().generate(planned, attempt)
+        except BudgetRefused:
+            is_refused = True
+            raise
+        finally:
+            self._asking -= 1
+            if not is_refused:  # else those that are refused would wake each other for ever
+                self._wake_one()
+
+    async def _is_asked_again(self) -> bool:
+        """Wait until one of the others has ended; False where none of them can give anything back."""
+        turn = asyncio.get_running_loop().create_future()
+        self._refused.append(turn)  # before looking, so that no end is missed
+        try:
+            if not (self._asking and await asyncio.to_thread(self._may_come_back)):
+                return False
+            await turn
+        finally:
+            if turn in self._refused:
+                self._refused.remove(turn)
+        return True
+
+    def _may_come_back(self) -> bool:
+        return any(paid.state != "held" and paid.model in self._by_second for paid in self._open_attempts())
+
+    def _wake_one(self) -> None:
+        if self._refused:
+            self._refused.popleft().set_result(None)

@@ -1,0 +1,181 @@
+"""After a run: the producer's own file back, with what became of each row and links to its pictures.
+
+Reading passes over what is written here, so that the file can be mended, added to and run again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from assetline.errors import SheetError
+from assetline.records import Outcome
+from assetline.sheet.checked import (
+    can_be_marked,
+    is_remark,
+    own_cells,
+    own_stem,
+    text_extension,
+    with_sep_line,
+    workbook_extension,
+)
+from assetline.sheet.columns import RESULT_COLUMNS
+from assetline.sheet.csv_cells import Record, read_text, records
+from assetline.sheet.files import file_kind
+from assetline.sheet.grid import Grid, Limits, neutral
+from assetline.sheet.header import Header, find_header
+from assetline.sheet.reading import DEFAULT_LIMITS, read_grid
+
+MOST_PICTURE_COLUMNS = 24  # of a row; where there are more, the last one says how many
+EXACT_DIGITS = 15  # of a number that a spreadsheet makes of a text that looks like one
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A picture's cell: what it shows, and where it leads."""
+
+    text: str
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What became of one row: the texts of `RESULT_COLUMNS`, then a link for each picture."""
+
+    texts: tuple[str, ...]
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """What became of the rows, by their number in the sheet; `width` picture columns hold every link."""
+
+    by_row: Mapping[int, Facts]
+    width: int = field(default=0)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns that are added."""
+        return (*RESULT_COLUMNS, *(f"picture {number}" for number in range(1, self.width + 1)))
+
+
+def results_of(
+    outcomes: Iterable[Outcome], link: Callable[[str], str], decisions: Mapping[str, str] | None = None
+) -> Results:
+    """What a run came to, row by row. `link` turns a store key into an address, `decisions` are by request key."""
+    by_row: dict[int, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_row.setdefault(outcome.row_number, []).append(outcome)
+    facts = {number: _facts(found, link, decisions or {}) for number, found in by_row.items()}
+    return Results(facts, max((len(row.links) for row in facts.values()), default=0))
+
+
+def write_results(file_name: str, data: bytes, results: Results, limits: Limits = DEFAULT_LIMITS) -> tuple[str, bytes]:
+    """The sheet with its results beside its rows, and its name: `<stem>.results.<ext>`.
+
+    Columns, order and formatting are the producer's; a row that was not run keeps what an earlier run has written. Of a
+    workbook that is too large to be changed whole, a CSV is made. Raises SheetError for a file that cannot be read.
+    """
+    kind = file_kind(file_name, data, limits)
+    grid = read_grid(file_name, data, limits)
+    if not grid.lines:
+        raise SheetError(grid.problems)
+    header, _ = find_header(grid)
+    stem = own_stem(file_name)
+    if kind == "text":
+        return f"{stem}.results{text_extension(file_name)}", _in_text(file_name, data, header, results)
+    if can_be_marked(data):
+        from assetline.sheet.results_xlsx import add_results  # noqa: PLC0415 - openpyxl takes 0.4 s to import
+
+        return f"{stem}.results{workbook_extension(file_name)}", add_results(file_name, data, (grid, header), results)
+    return f"{stem}.results.csv", _as_text(grid, header, results)
+
+
+def _facts(outcomes: Sequence[Outcome], link: Callable[[str], str], decisions: Mapping[str, str]) -> Facts:
+    assets = [outcome.asset for outcome in outcomes if outcome.asset]
+    reasons = (f"{outcome.label}: {outcome.reason}" for outcome in outcomes if outcome.status in _TROUBLE)
+    texts = (
+        _status(outcomes),
+        "\n".join(reasons),
+        ", ".join(dict.fromkeys(str(outcome.seed) for outcome in outcomes)),
+        ", ".join(dict.fromkeys(asset.lane for asset in assets)),
+        f"{sum(asset.cost_usd for asset in assets):.4f}",
+        ", ".join(dict.fromkeys(filter(None, (decisions.get(outcome.request_key, "") for outcome in outcomes)))),
+    )
+    links = [Link(outcome.label, link(outcome.asset.original)) for outcome in outcomes if outcome.asset]
+    if len(links) > MOST_PICTURE_COLUMNS:
+        more = f"and {len(links) - MOST_PICTURE_COLUMNS + 1} more: see the contact sheet"
+        links = [*links[: MOST_PICTURE_COLUMNS - 1], Link(more)]
+    return Facts(texts, tuple(links))
+
+
+_TROUBLE = {"duplicate", "rejected", "failed", "canceled"}
+
+
+def _status(outcomes: Sequence[Outcome]) -> str:
+    """`stored`; where the pictures of a row differ, `3 stored, 1 failed`."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    if len(counts) == 1:
+        return outcomes[0].status
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def earlier(cells: Sequence[str], header: Header) -> list[str]:
+    """What an earlier run has written of a row; `not run` where none has."""
+    texts = [cells[index] if index < len(cells) else "" for index in header.results]
+    return texts if any(texts) else [NOT_RUN]
+
+
+def earlier_width(header: Header) -> int:
+    """How many picture columns an earlier run has written."""
+    return max(len(header.results) - len(RESULT_COLUMNS), 0)
+
+
+def _in_text(file_name: str, data: bytes, header: Header, results: Results) -> bytes:
+    text = read_text(file_name, data)
+    results = Results(results.by_row, max(results.width, earlier_width(header)))
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=text.delimiter)
+    for record in records(text):
+        if record.broken:
+            out.write(record.broken.rstrip("\r\n") + "\r\n")
+        elif not is_remark(record, header):
+            writer.writerow([neutral(cell) for cell in _with_results(record, header, results)])
+    return with_sep_line(text, out.getvalue())
+
+
+def _with_results(record: Record, header: Header, results: Results) -> Iterator[str]:
+    own = [cell for index, cell in enumerate(record.cells) if header.own(index)]
+    if record.number < header.line or not any(own_cells(record, header)):
+        return iter(own)
+    width = sum(header.own(index) for index in range(len(header.texts)))
+    padded = [*own, *[""] * (width - len(own))]
+    if record.number == header.line:
+        return chain(padded, results.header)
+    facts = results.by_row.get(record.number)
+    added = list(_in_cells(facts)) if facts else earlier(record.cells, header)
+    return chain(padded, added, [""] * (len(results.header) - len(added)))
+
+
+def _in_cells(facts: Facts) -> Iterator[str]:
+    """The texts as CSV: a long number with the sign that keeps a spreadsheet from shortening it."""
+    for text in facts.texts:
+        yield f"'{text}" if text.isdecimal() and len(text) > EXACT_DIGITS else text
+    yield from (link.target or link.text for link in facts.links)
+
+
+def _as_text(grid: Grid, header: Header, results: Results) -> bytes:
+    """A workbook's rows as CSV, from its header on."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    results = Results(results.by_row, max(results.width, earlier_width(header)))
+    for line in grid.lines:
+        record = Record(line.number, tuple(raw.text for raw in line.cells))
+        if line.number >= header.line and not is_remark(record, header):
+            writer.writerow([neutral(cell) for cell in _with_results(record, header, results)])
+    return out.getvalue().encode("utf-8-sig")

@@ -1,0 +1,116 @@
+"""Overflow: what the office's GPU would not have done in time is made at Replicate, within the caps, and comes back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fakes.command_line import Ended, wait_until, write
+from fakes.fake_comfyui import FakeComfyUI
+from fakes.fake_replicate import TOKEN, FakeReplicate, Fate
+
+from assetline.ledger import open_ledger
+
+Assetline = Callable[..., Ended]
+SHEET = "id,prompt,size,workflow\n" + "".join(
+    f"T{n},tent {n},256x256,sdxl-txt2img\n" for n in range(6)
+)  # 72 s, guessed
+RUN = ("--direct", "--json", "--yes", "--max-cost", "1")
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeReplicate]:
+    with FakeReplicate(queue_s=0.05, run_s=0.1) as service:
+        monkeypatch.setenv("REPLICATE_BASE_URL", service.url)
+        monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
+        yield service
+
+
+@contextmanager
+def stuck_until(holds: Callable[[], bool]) -> Iterator[FakeComfyUI]:
+    """A worker that goes on only then."""
+    with FakeComfyUI() as worker:
+        worker.hold()
+
+        def watch() -> None:
+            wait_until(holds, "what Replicate does")
+            worker.release()
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        yield worker
+        watching.join()
+
+
+def lanes(found: Ended) -> list[str]:
+    folder = Path(found.json["run"].removeprefix("file://"))
+    lines = (folder / "manifest.jsonl").read_text().splitlines()
+    return [json.loads(line)["asset"]["lane"].partition(":")[0] for line in lines]
+
+
+def spent_micros() -> int:
+    ledger = open_ledger("sqlite:///./assetline.db")
+    spent = ledger.spent()
+    ledger.close()
+    assert 0 == spent.reserved_usd
+    return round(spent.settled_usd * 1e6)
+
+
+def test_off_by_default_nothing_goes(assetline: Assetline, api: FakeReplicate) -> None:
+    with FakeComfyUI() as worker:
+        found = assetline("run", write("tents.csv", SHEET), "--lane", worker.url, *RUN)
+    assert (0, ["http"] * 6) == (found.code, lanes(found))
+    assert [] == api.asked
+
+
+def test_what_the_gpu_would_not_have_done_in_time_may_go_and_no_more(assetline: Assetline, api: FakeReplicate) -> None:
+    write("tents.csv", SHEET)
+    with stuck_until(lambda: len(api.bill()) == 3) as worker:
+        found = assetline("run", "tents.csv", "--lane", worker.url, *RUN, "--overflow", "36s")
+    assert 0 == found.code
+    assert ["http"] * 3 + ["replicate"] * 3 == lanes(found)
+    assert 3 == api.creates(width=256, height=256, num_inference_steps=25, guidance_scale=7.5)
+    assert abs(spent_micros() - api.billed_micros()) <= 3
+    assert spent_micros() == round(found.json["cost_usd"] * 1e6)
+
+
+def test_what_comes_to_nothing_there_is_made_here(assetline: Assetline, api: FakeReplicate) -> None:
+    """Its safety filter is not the office's; and it is not paid for a second time."""
+    write("tents.csv", SHEET)
+    api.fates.append(Fate(ending="failed", error="NSFW content detected"))
+    with stuck_until(lambda: len(api.bill()) >= 1) as worker:
+        found = assetline("run", "tents.csv", "--lane", worker.url, *RUN, "--overflow", "1m")
+    assert (0, ["http"] * 6, 1) == (found.code, lanes(found), api.creates())
+
+
+def test_no_cap_no_overflow(assetline: Assetline, api: FakeReplicate) -> None:
+    write("tents.csv", SHEET)
+    with FakeComfyUI() as worker:
+        command = ("tents.csv", "--lane", worker.url, "--overflow", "36s")
+        planned = assetline("plan", *command)
+        found = assetline("run", *command, "--direct", "--json")
+    said = "  overflow: nothing goes to Replicate (the GPUs alone need about 1.2 min, 0.6 are allowed)"
+    assert said in planned.out.splitlines()
+    assert (0, ["http"] * 6, []) == (found.code, lanes(found), api.asked)
+
+
+def test_plan_says_how_many_will_probably_go_and_for_how_much(assetline: Assetline) -> None:
+    write("tents.csv", SHEET)
+    with FakeComfyUI() as worker:
+        command = ("plan", "tents.csv", "--lane", worker.url, "--overflow", "36s", "--max-cost", "1")
+        found, facts = assetline(*command), assetline(*command, "--json").json
+    said = "  overflow: up to 3 pictures to Replicate, 0.0117 to 0.0181 USD more (the GPUs alone need about 1.2 min, "
+    assert f"{said}0.6 are allowed)" in found.out.splitlines()
+    assert (3, 1.2, 0.6) == tuple(facts["overflow"][name] for name in ("pictures", "minutes", "limit_minutes"))
+
+
+def test_overflow_costs_money_so_that_somebody_must_agree(assetline: Assetline, api: FakeReplicate) -> None:
+    write("tents.csv", SHEET)
+    with FakeComfyUI() as worker:
+        found = assetline("run", "tents.csv", "--lane", worker.url, "--direct", "--max-cost", "1", "--overflow", "36s")
+    assert (5, []) == (found.code, api.asked)
+    assert found.err.startswith("Overflow: up to 3 pictures to Replicate, 0.0117 to 0.0181 USD more")
