@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from apps.costs_commands import costs
+from apps.workflows_commands import workflows
 from assetline import __version__
 from assetline.errors import AssetlineError, OptionError, SheetError
 from assetline.records import RunOptions
@@ -30,10 +31,6 @@ app = App(
     "Example: assetline run campaigns/spring-launch.csv",
     help_epilogue=EXIT_CODES,
     default_parameter=Parameter(show_default=False),
-)
-workflows = App(
-    name="workflows",
-    help="ComfyUI workflows: what can be run, and what each one takes.\n\nExample: assetline workflows list",
 )
 app.command(workflows)
 app.command(costs)
@@ -292,63 +289,6 @@ def resume(run: str = "", /, *, campaign: OfCampaign = "", store: StoreUri = "",
     from apps.pause import ask_run
 
     return ask_run(run, campaign, store, pause=False, as_json=json)
-
-
-@workflows.command(name="list")
-def list_workflows(*, json: Json = False) -> int:
-    """List the workflows that a sheet's `workflow` column may name.
-
-    Example: assetline workflows list
-    """
-    from apps.workflows import print_workflows
-
-    return print_workflows(as_json=json)
-
-
-@workflows.command
-def inspect(file: str, /, *, json: Json = False) -> int:
-    """Explain one workflow: its parameters with range, default and nodes, the model files it needs, its version.
-
-    Example: assetline workflows inspect sdxl-lora
-
-    Parameters
-    ----------
-    file
-        A workflow's name, or its graph file in API format.
-    """
-    from apps.workflows import inspect_workflow
-
-    return inspect_workflow(file, as_json=json)
-
-
-@workflows.command(name="import")
-def import_workflow(
-    file: str,
-    /,
-    *,
-    name: str = "",
-    lane: str = "",
-    yes: Annotated[bool, Flag] = False,
-    json: Json = False,
-) -> int:
-    """Adopt a workflow that was exported from ComfyUI: find its parameters, show them, ask, write its contract.
-
-    Example: assetline workflows import ~/Downloads/hero_api.json --name hero
-
-    Parameters
-    ----------
-    file
-        The file of ComfyUI's Workflow > Export (API).
-    name
-        What sheets shall call it. Default: made from the file's name.
-    lane
-        A ComfyUI URL: its own ranges and choices are taken, and what it lacks is told.
-    yes
-        Do not ask; also replaces the workflow that is there under this name.
-    """
-    from apps.workflow_import import import_workflow as adopt
-
-    return adopt(file, name=name, lane=lane, yes=yes, as_json=json)
 
 
 @app.command

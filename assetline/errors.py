@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assetline.paid_attempt import PaidAttempt
+    from assetline.ledger_records import PaidAttempt
     from assetline.records import Problem
 
 Fault = Literal["sheet", "workflow", "worker", "network", "store", "ours"]

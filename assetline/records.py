@@ -201,17 +201,6 @@ class Render:
     size: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True)
-class Speed:
-    """What is known of a lane with an affinity: seconds a picture, seconds to load (None: not seen), pictures seen."""
-
-    lane: str
-    affinity: str
-    seconds: float
-    load_seconds: float | None
-    samples: int
-
-
 class Fingerprint(Record):
     """What dedupe compares. `phash` is 64 hex digits (256 bits), `chroma` 512 bytes of 16x16 Cb then Cr as hex.
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from assetline.bootstrap.planning import FPO
 from assetline.dispatch import Speeds
 from assetline.errors import LedgerUnreachable
-from assetline.records import Speed
+from assetline.ledger_records import Speed
 
 KEEP_EVERY_S = 60.0  # of a long run; what a `kill -9` loses is learned again in as long
 LAST_KEEP_S = 5.0  # of a run that is being canceled; a ledger that is locked must not hold up its end

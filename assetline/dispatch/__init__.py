@@ -12,6 +12,6 @@ from assetline.dispatch.events import LaneEvent
 from assetline.dispatch.lane import Lane
 from assetline.dispatch.speeds import Speeds
 from assetline.dispatch.ticket import Ticket
-from assetline.records import Speed
+from assetline.ledger_records import Speed
 
 __all__ = ["Batch", "DispatchOptions", "Dispatcher", "Lane", "LaneEvent", "Make", "Speed", "Speeds", "Ticket"]

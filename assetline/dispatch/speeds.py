@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from assetline.records import Speed
+from assetline.ledger_records import Speed
 
 DEFAULT_SECONDS = 5.0  # a picture and a load of which nothing is known: only their proportion matters, and only
 DEFAULT_LOAD_SECONDS = 10.0  # until the first pictures of a fleet have ended

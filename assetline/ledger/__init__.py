@@ -6,8 +6,7 @@ transactions and errors; `migrations` and `tables` the schema. Only bootstrap op
 
 from assetline.ledger.ledger import IllegalStep, Ledger, ledger_exists, open_ledger
 from assetline.ledger.money import By, Caps, Entry, Intent, Settlement, Spent, Total
-from assetline.paid_attempt import PaidAttempt, PaidState
-from assetline.records import Speed
+from assetline.ledger_records import PaidAttempt, PaidState, Speed
 
 __all__ = [
     "By",

@@ -22,8 +22,7 @@ from assetline.ledger.migrations import migrate
 from assetline.ledger.money import STEPS, By, Caps, Entry, Intent, Settlement, Spent, Total, to_cost, to_reserve, usd
 from assetline.ledger.rows import as_attempt, as_text, columns_of, day_of, enter, newest, scope, tells_again
 from assetline.ledger.tables import attempts, is_open, journal, reserved_sum, settled_sum, speeds
-from assetline.paid_attempt import PaidAttempt, PaidState
-from assetline.records import Speed
+from assetline.ledger_records import PaidAttempt, PaidState, Speed
 
 ASKED_AT_ONCE = 500  # values in one IN (...)
 _GROUPS: dict[By, ColumnElement[str]] = {

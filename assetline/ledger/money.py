@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any, Literal, get_args
 
-from assetline.paid_attempt import PaidState
+from assetline.ledger_records import PaidState
 
 MICROS = 1_000_000  # of a dollar; the cheapest picture of the catalogue costs 1,000 of them
 MOST_USD = 1_000_000_000  # a greater amount is a mistake, and sums of amounts stay far below 2**63 micro-dollars

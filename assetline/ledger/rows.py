@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, insert, select
 
 from assetline.ledger.money import Intent, usd
 from assetline.ledger.tables import attempts, journal
-from assetline.paid_attempt import PaidAttempt, PaidState
+from assetline.ledger_records import PaidAttempt, PaidState
 
 
 def columns_of(intent: Intent, reserved: int, now: datetime) -> dict[str, Any]:

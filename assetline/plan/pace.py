@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import median_low
 
-from assetline.records import Speed
+from assetline.ledger_records import Speed
 
 # A first guess for each kind of lane, not a measurement of this machine; whoever shows minutes says so.
 # FPO: 101 comps were drawn, checked and stored in 12 s on two busy cores. ComfyUI: 25 steps at a megapixel on a

@@ -10,7 +10,8 @@ from fakes.fake_comfyui import FakeComfyUI
 
 from assetline.bootstrap.planning import plan_sheet
 from assetline.ledger import open_ledger
-from assetline.records import RunOptions, Speed
+from assetline.ledger_records import Speed
+from assetline.records import RunOptions
 from assetline.settings import Settings
 
 Assetline = Callable[..., Ended]

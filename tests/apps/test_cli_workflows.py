@@ -118,7 +118,7 @@ def test_a_sheet_that_pins_the_old_version_is_refused_at_check_with_the_one_that
     assetline("workflows", "import", export("01"), "--yes")
     pinned = assetline("workflows", "inspect", "hero-shot", "--json").json["sha256"][:8]
     sheet = write("s.csv", f"id,prompt,workflow,size\nA,a street,hero-shot@{pinned},512x768\n")
-    check = ("check", sheet, "--lane", "http://127.0.0.1:9", "--no-write")
+    check = ("check", sheet, "--lane", "http://127.0.0.1:9", "--no-write", "--offline")
     assert 0 == assetline(*check).code
 
     assetline("workflows", "import", export("01", n3={"steps": 33}), "--yes")

@@ -12,7 +12,7 @@ import pytest
 from assetline.bootstrap.learning import learned_speeds
 from assetline.bootstrap.ledgers import open_for_run
 from assetline.errors import LedgerUnreachable
-from assetline.records import Speed
+from assetline.ledger_records import Speed
 from assetline.settings import Settings
 
 pytestmark = pytest.mark.anyio

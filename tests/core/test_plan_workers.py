@@ -10,6 +10,7 @@ import pytest
 from fakes.comfyui_nodes import object_info
 
 from assetline.catalogue import Catalogue
+from assetline.ledger_records import Speed
 from assetline.plan import (
     CampaignPlan,
     Capability,
@@ -23,7 +24,6 @@ from assetline.plan import (
     quote,
 )
 from assetline.plan.node_packs import pack_of
-from assetline.records import Speed
 from assetline.sheet import read_sheet
 from assetline.workflow import Workflow, defaults, load_workflows
 

@@ -18,7 +18,7 @@ from assetline.ledger import Caps, Entry, IllegalStep, Ledger, PaidAttempt, Spen
 from assetline.ledger.database import open_database
 from assetline.ledger.migrations import STEPS, migrate
 from assetline.ledger.tables import metadata
-from assetline.records import Speed
+from assetline.ledger_records import Speed
 
 FREE = Caps()
 LATE = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)

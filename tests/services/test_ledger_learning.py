@@ -13,8 +13,9 @@ from fakes.fast_time import run_fast
 from assetline.bootstrap.planning import plan_sheet
 from assetline.bootstrap.running import open_job
 from assetline.ledger import open_ledger
+from assetline.ledger_records import Speed
 from assetline.pipeline import RunResult, run_campaign
-from assetline.records import RunOptions, Speed
+from assetline.records import RunOptions
 from assetline.settings import Settings
 
 SHEET = "id,prompt,workflow,size,variants\nTENT,a tent,sd15-txt2img,64x64,{}\n"

@@ -20,7 +20,7 @@ from assetline.backends.replicate.search import Search
 from assetline.backends.replicate.shared import Shared
 from assetline.errors import AttemptOpen, BackendUnavailable, LedgerUnreachable, PaidJobFailed, PredictionTaken
 from assetline.ledger import IllegalStep, Intent
-from assetline.paid_attempt import PaidAttempt
+from assetline.ledger_records import PaidAttempt
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from assetline.errors import (
     PaidJobFailed,
 )
 from assetline.ledger import Ledger
-from assetline.paid_attempt import PaidAttempt
+from assetline.ledger_records import PaidAttempt
 from assetline.records import ImageRequest, PlannedRequest, Render
 
 log = logging.getLogger(__name__)

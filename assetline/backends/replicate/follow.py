@@ -13,7 +13,7 @@ from assetline.backends.replicate.shared import Shared
 from assetline.errors import BackendUnavailable, JobTimedOut, LaneClosed, PaidJobFailed
 from assetline.ledger import IllegalStep
 from assetline.ledger.money import Settlement
-from assetline.paid_attempt import PaidAttempt
+from assetline.ledger_records import PaidAttempt
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from assetline.backends.replicate.predictions import Prediction
 from assetline.backends.replicate.shared import Shared
 from assetline.errors import BackendUnavailable, LaneClosed, PredictionTaken
 from assetline.ledger import IllegalStep
-from assetline.paid_attempt import PaidAttempt
+from assetline.ledger_records import PaidAttempt
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""One try that may cost money: what the ledger keeps of it, and what lanes that are paid follow."""
+"""What the ledger keeps: tries that may cost money, and how fast lanes were."""
 
 from __future__ import annotations
 
@@ -43,3 +43,14 @@ class PaidAttempt:
     def is_open(self) -> bool:
         """Whether it may still cost what is reserved for it."""
         return self.settled_at is None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What is known of a lane with an affinity: seconds a picture, seconds to load (None: not seen), pictures seen."""
+
+    lane: str
+    affinity: str
+    seconds: float
+    load_seconds: float | None
+    samples: int
