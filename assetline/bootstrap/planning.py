@@ -131,7 +131,8 @@ def plan_sheet(address: str, options: RunOptions, settings: Settings, workers: W
     models = load_replicate_models(settings)
     world = replace(_world(settings, lanes, workflows, reader), workers=workers, models=models)
     sheet = read_sheet(source.name, source.data, world.catalogue, limits_of(settings))
-    plan = plan_campaign(campaign_of(address, options), sheet, world, rows=options.rows, only_valid=options.only_valid)
+    campaign = campaign_slug(options.campaign or sheet.options.campaign or PurePosixPath(address).name)
+    plan = plan_campaign(campaign, sheet, world, rows=options.rows, only_valid=options.only_valid)
     references = {sha256: reader(written) for sha256, written in plan.references.items()}
     return Planning(source, plan, lanes, workflows, references, world.fleet, models)
 

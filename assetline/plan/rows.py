@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from assetline.errors import AssetlineError, SheetError
+from assetline.plan.languages import in_language, localised
 from assetline.plan.paid import choose_model, dropped_negative, paid_misfits, paid_recipe
 from assetline.plan.paid_models import asks_for_one, find_paid
 from assetline.plan.parameters import column_of, resolve
@@ -51,6 +52,14 @@ def _seed_misfits(row: Row, workflow: Workflow) -> Iterator[Problem]:
         yield row.problem("variants", "seed-unused", message, "Write 1, or take another workflow.")
 
 
+def _zip_misfits(row: Row, sizes: Sequence[Size], choices: Sequence[Sequence[Text]]) -> Iterator[Problem]:
+    """Zipped, each picture has one size: a size that no picture is left for would be forgotten."""
+    pictures = sum(map(len, choices))
+    if row.combine == "zip" and len(sizes) > pictures:
+        message = f"{len(sizes)} sizes are zipped with {pictures} picture{'' if pictures == 1 else 's'}."
+        yield row.problem("combine", "combine-unfit", message, 'Raise variants, or write "product".')
+
+
 @dataclass(frozen=True)
 class RowPlanner:
     """Plans the rows of one campaign, each by itself. `bad_rows` are the numbers of rows that the sheet refuses."""
@@ -65,7 +74,16 @@ class RowPlanner:
         return self.writer.world
 
     def plan(self, row: Row) -> RowPlan:
-        """The requests of `row`. A bad row is looked at too, so that all its problems are told at once."""
+        """The requests of `row`, then those in each of its languages. All problems at once, those of a bad row too."""
+        plans = [self._plan_text(row)]
+        plans += [in_language(self._plan_text(localised(row, tag)), tag) for tag in row.locales]
+        problems = tuple(problem for plan in plans for problem in plan.problems)
+        if any(problem.severity == "error" for problem in problems):
+            return RowPlan((), problems)
+        return RowPlan(tuple(request for plan in plans for request in plan.requests), problems)
+
+    def _plan_text(self, row: Row) -> RowPlan:
+        """The requests of a row in one language."""
         if asks_for_one(row, self.world.models):
             return self._plan_paid(row)
         problems = self.writer.check(row)
@@ -82,9 +100,11 @@ class RowPlanner:
             if lane == "comfyui":
                 problems += self.world.fleet.problems(row, workflow, rendered.parameters, given)
             recipe = recipe if lane == "fpo" else rendered
+        choices = self._choices(row)
+        problems += _zip_misfits(row, sizes, choices)
         if row.number in self.bad_rows or any(problem.severity == "error" for problem in problems):
             return RowPlan((), tuple(problems))
-        return RowPlan(tuple(self._requests(row, sizes, recipe, self.writer.write(row))), tuple(problems))
+        return RowPlan(tuple(self._requests(row, sizes, recipe, choices)), tuple(problems))
 
     def _plan_paid(self, row: Row) -> RowPlan:
         """The requests of a row that Replicate is to make, or their comps."""
@@ -95,7 +115,8 @@ class RowPlanner:
             return RowPlan((), tuple(problems))
         made = paid_recipe(row, model, self.world, self.references)
         choices = self._choices(row)
-        requests = tuple(self._requests(row, made.sizes, made.recipe, choices))
+        problems += _zip_misfits(row, made.sizes, choices)
+        requests = tuple(self._requests(row, made.sizes, made.recipe, choices)) if made.sizes else ()
         texts = [text for variants in choices for text in variants]
         lacking = [
             *made.problems,
@@ -120,10 +141,10 @@ class RowPlanner:
     def _requests(
         self, row: Row, sizes: Sequence[Size], recipe: Recipe, choices: list[list[Text]]
     ) -> Iterator[PlannedRequest]:
-        """Choices x variants x sizes, in this order; `variant` counts through the choices."""
+        """Choices x variants x sizes, in this order; `variant` counts through the choices. Zipped: a size each."""
         pictures = ((n, text) for texts in choices for n, text in enumerate(texts, 1))
         for variant, (n, text) in enumerate(pictures, 1):
-            for size in sizes:
+            for size in sizes if row.combine == "product" else (sizes[(variant - 1) % len(sizes)],):
                 yield PlannedRequest(
                     row=row.id,
                     row_number=row.number,

@@ -641,3 +641,34 @@ def test_the_quote_shares_work_between_lanes_and_counts_what_is_stored() -> None
 def test_the_quote_of_nothing_is_all_zero() -> None:
     found = quote(plan(row(backend="fpo")), [], {"fpo": "fpo"})
     assert (found.requests, found.to_make, found.minutes, found.dearest_rows) == (0, 0, 0.0, ())
+
+
+# --- zip, languages
+
+
+def test_zipped_pictures_have_one_size_each_in_turn() -> None:
+    made = plan(row(variants=3, combine="zip", sizes=(square(512), square(768))))
+    assert ["512x512", "768x768", "512x512"] == [request.size for request in made.requests]
+
+
+def test_a_size_that_no_zipped_picture_is_left_for_is_an_error() -> None:
+    made = plan(row(variants=1, combine="zip", sizes=(square(512), square(768))))
+    assert [("error", "combine-unfit")] == [one[:2] for one in said(made)]
+    assert () == made.requests
+
+
+def test_each_language_has_its_own_pictures_with_the_same_seeds() -> None:
+    texts = {"de": {"prompt": "ein Becher, {product_name}", "product_name": "Emaille"}, "fr": {"product_name": "émail"}}
+    wanted = row(prompt="a mug, {product_name}", extra={"product_name": "enamel"}, sizes=(square(512),), locales=texts)
+    made = plan(wanted)
+    assert ["512x512", "512x512@de", "512x512@fr"] == [request.size for request in made.requests]
+    assert ["a mug, enamel", "ein Becher, Emaille", "a mug, émail"] == [one.request.prompt for one in made.requests]
+    assert 1 == len({one.request.seed for one in made.requests})
+
+
+def test_a_fault_in_a_language_is_told_at_its_own_cell() -> None:
+    wanted = row(sizes=(square(512),), locales={"de": {"prompt": "ein {nichts}"}})
+    cells = {**wanted.cells, "Prompt@DE": Cell(column="Prompt@DE", cell="Q2", value="ein {nichts}")}
+    made = plan(wanted.model_copy(update={"cells": cells}))
+    assert ["Q2"] == [cell for severity, _, cell in said(made) if severity == "error"]
+    assert () == made.requests
