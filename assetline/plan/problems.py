@@ -60,6 +60,9 @@ CODES: dict[str, Code] = {
     "size-nearest": Code(
         "warning", "The model makes other pixels of this size; how many is said.", "Nothing, if that will do."
     ),
+    "combine-unfit": Code(
+        "error", "`combine` is `zip`, and there are more sizes than pictures.", "Raise `variants`, or take `product`."
+    ),
     "worker-lacks": Code(
         "error",
         "No worker has this model file, LoRA, sampler or scheduler. Where a worker did not answer: a warning.",
