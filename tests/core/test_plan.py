@@ -573,7 +573,7 @@ def test_every_code_that_planning_gives_is_in_the_table(project_root: object) ->
         row(8, workflow="sdxl-controlnet-pose", reference_image="gone.png", sizes=(square(1001),)),
         row(9, sizes=(Size(width=0, height=0, label="9999:1", ratio=(9999, 1)),)),
         row(10, prompt="{product_name}"), row(11, prompt="{id}" * 2000), row(12, workflow="seedless", variants=2),
-        row(13, workflow="sd15-txt2img@00000000"),
+        row(13, workflow="sd15-txt2img@00000000"), row(14, combine="zip", sizes=(square(512), square(768))),
     ]  # fmt: skip
     made = plan(*rows, of=world(read_reference=read_reference))
     of_workers = {"worker-lacks", "worker-lacks-node", "worker-split", "worker-silent", "workflow-completed"}
