@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from apps.costs_commands import costs
-from apps.workflows_commands import workflows
+from apps.workflows_commands import Flag, Json, workflows
 from assetline import __version__
 from assetline.errors import AssetlineError, OptionError, SheetError
 from assetline.records import RunOptions
@@ -35,8 +35,6 @@ app = App(
 app.command(workflows)
 app.command(costs)
 
-Flag = Parameter(negative="")
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, for programs.")]
 Lanes = Annotated[
     tuple[str, ...],
     Parameter(
