@@ -150,7 +150,7 @@ def serve(port: int, *, embedded: bool) -> None:
     from prefect.server.api.server import create_app
 
     server = uvicorn.Server(
-        uvicorn.Config(create_app(final=True), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
+        uvicorn.Config(create_app(final=True), host="127.0.0.1", port=port, log_level="warning", lifespan="on", ws_per_message_deflate=False)
     )
     if embedded:
         threading.Thread(target=_exit_with_parent, args=(server,), daemon=True).start()

@@ -115,13 +115,14 @@ def run_with_prefect(planned: RunJob) -> RunResult:
     from prefect.events.worker import EventsWorker
 
     from tasks.asset import as_task
-    from tasks.reports import progress_artifact, publish_summary
+    from tasks.live import followed
+    from tasks.reports import publish_summary
 
     kept: list[RunResult] = []
 
     @flow(name="overhead", log_prints=False)
     async def overhead() -> None:
-        async with progress_artifact(len(planned.plan.requests)) as report:
+        async with followed(planned) as report:
             kept.append(await run_campaign(planned, as_task, report))
         await publish_summary(kept[0])
 
