@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from apps.difference import difference_in_words, print_difference
 from apps.words import many
+from assetline.bootstrap.comparing import compare_with_runs
 from assetline.bootstrap.money import costs_money, known_money, may_cost, plan_overflow
 from assetline.bootstrap.planning import (
     FPO,
@@ -20,6 +22,7 @@ from assetline.bootstrap.planning import (
     limits_of,
     open_store,
     plan_sheet,
+    stored_keys,
 )
 from assetline.bootstrap.workers import ask_workers, worker_urls
 from assetline.errors import LedgerUnreachable, SheetError, StoreError
@@ -36,10 +39,10 @@ from assetline.plan import (
     quote,
     range_in_words,
 )
-from assetline.records import Problem, RunOptions
+from assetline.records import Problem
+from assetline.run_records import RunOptions
 from assetline.settings import Settings, load_settings
 from assetline.sheet import write_checked
-from assetline.store.existing import find_originals
 
 OF_THE_RUN = {"worker-silent", "workflow-completed"}  # nothing in the sheet is the cause
 SQLITE = "sqlite:///"
@@ -82,11 +85,13 @@ def problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
     alike: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
         alike.setdefault((problem.code, problem.message, problem.fix), []).append(problem)
-    for same in alike.values():
-        folded = len(same) > SHOWN_ALIKE and same[0].code.startswith("worker-")
-        yield from (f"{problem.severity}: {problem}" for problem in (same[:1] if folded else same))
-        if folded:
-            yield f"{same[0].severity}: the same in {many(len(same) - 1, 'more row')}: {_numbers(same[1:])}."
+    for problem in problems:
+        same = alike[problem.code, problem.message, problem.fix]
+        folded = len(same) > SHOWN_ALIKE and problem.code.startswith("worker-")
+        if not folded or problem is same[0]:
+            yield f"{problem.severity}: {problem}"
+        if folded and problem is same[0]:
+            yield f"{problem.severity}: the same in {many(len(same) - 1, 'more row')}: {_numbers(same[1:])}."
 
 
 def _numbers(problems: Sequence[Problem]) -> str:
@@ -100,17 +105,27 @@ def plan_run(sheet: str, options: RunOptions, *, as_json: bool, offline: bool = 
     planning = plan_sheet(sheet, options, settings, ask_beforehand(options, settings, offline=offline))
     if not planning.plan.ok:
         raise SheetError(planning.plan.problems)
-    say_beforehand(sheet, planning, options, settings)
+    _say_of_sheet(sheet, planning, options, settings)
+    difference = compare_with_runs(planning, options, settings)
     offer = make_quote(planning, options, settings)
     if as_json:
-        print(json.dumps(offer.model_dump(mode="json"), ensure_ascii=False))
+        facts = {"difference": difference.model_dump(mode="json") if difference else None}
+        print(json.dumps(offer.model_dump(mode="json") | facts, ensure_ascii=False))
     else:
         _print_quote(offer, options.store or settings.store)
+        print_difference(difference)
     return 0
 
 
 def say_beforehand(sheet: str, planning: Planning, options: RunOptions, settings: Settings) -> None:
-    """On stderr, what a person should know before a run: rows left out, warnings, that placeholders will be drawn."""
+    """On stderr, what a person should know before a run: of the sheet, and what it changes against earlier runs."""
+    _say_of_sheet(sheet, planning, options, settings)
+    if difference := compare_with_runs(planning, options, settings, explained=False):
+        print(difference_in_words(difference), file=sys.stderr)
+
+
+def _say_of_sheet(sheet: str, planning: Planning, options: RunOptions, settings: Settings) -> None:
+    """On stderr: rows left out, warnings, that placeholders will be drawn."""
     plan = planning.plan
     for problem in plan.errors:
         print(f"left out: {problem}", file=sys.stderr)
@@ -135,13 +150,6 @@ def make_quote(planning: Planning, options: RunOptions, settings: Settings) -> Q
     to_make = fresh_requests(planning.plan.requests, existing)
     overflow = plan_overflow(planning, options, settings, to_make, known)
     return quote(planning.plan, existing, kinds, known).model_copy(update={"overflow": overflow.quote})
-
-
-def stored_keys(planning: Planning, options: RunOptions, settings: Settings) -> set[str]:
-    """The keys of those requests whose pictures the store has. Raises StoreUnreachable."""
-    store = open_store(options.store or settings.store, settings)
-    found = find_originals(store, planning.plan.campaign, planning.plan.requests)
-    return {original.planned.request.key for original in found}
 
 
 def _known(planning: Planning, options: RunOptions, settings: Settings) -> Known:
@@ -185,10 +193,14 @@ def _print_quote(offer: Quote, store: str) -> None:
 def overflow_in_words(overflow: OverflowQuote) -> str:
     """What will probably go to Replicate, and for how much."""
     alone = f"the GPUs alone need about {overflow.minutes:g} min, {overflow.limit_minutes:g} are allowed"
-    if not overflow.pictures:
+    if not overflow.most:
         return f"overflow: nothing goes to Replicate ({alone})"
+    most = f"{many(overflow.most, 'picture')} for {amount(overflow.most_usd)} USD at most"
+    if not overflow.pictures:
+        return f"overflow: probably nothing to Replicate ({alone}); if workers fail or are slower, {most}"
     cost = range_in_words(overflow.cost_usd)
-    return f"overflow: up to {many(overflow.pictures, 'picture')} to Replicate, {cost} more ({alone})"
+    likely = f"probably {many(overflow.pictures, 'picture')} to Replicate, {cost} more ({alone})"
+    return f"overflow: {likely}; if workers fail or are slower, {most}"
 
 
 def print_paid(paid: PaidQuote) -> None:

@@ -16,7 +16,7 @@ from apps.costs_commands import costs
 from apps.workflows_commands import Flag, Json, workflows
 from assetline import __version__
 from assetline.errors import AssetlineError, OptionError, SheetError
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 
 EXIT_CODES = (
     "Exit codes: 0 all well, 1 unexpected, 2 usage, 3 the sheet is invalid, 4 finished with failures, 5 refused by "
@@ -123,6 +123,7 @@ def plan(
         Ids with commas: only these rows.
     """
     from apps.check import plan_run
+    from apps.renamed import of_its_campaign
 
     options = _options(
         lanes=lane,
@@ -133,7 +134,7 @@ def plan(
         overflow=overflow,
         campaign=campaign,
     )
-    return plan_run(sheet, options, as_json=json, offline=offline)
+    return plan_run(sheet, of_its_campaign(sheet, options), as_json=json, offline=offline)
 
 
 @app.command
@@ -169,6 +170,7 @@ def run(
     direct
         The same steps without Prefect: starts at once, leaves no history.
     """
+    from apps.renamed import of_its_campaign
     from apps.run import run_sheet
 
     options = _options(
@@ -180,7 +182,7 @@ def run(
         overflow=overflow,
         campaign=campaign,
     )
-    return run_sheet(sheet, options, direct=direct, as_json=json, agreed=yes)
+    return run_sheet(sheet, of_its_campaign(sheet, options, keep=True), direct=direct, as_json=json, agreed=yes)
 
 
 @app.command

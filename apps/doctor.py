@@ -20,7 +20,7 @@ from assetline.bootstrap.planning import FPO, REPLICATE, lane_names, open_store
 from assetline.bootstrap.workers import worker_urls
 from assetline.catalogue import load_catalogue
 from assetline.errors import AssetlineError
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings, load_settings
 from assetline.sheet.suggest import nearest
 from assetline.store.check import probe_store

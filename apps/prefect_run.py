@@ -15,7 +15,7 @@ from prefect.logging.handlers import APILogWorker, PrefectConsoleHandler
 from apps.interruptible import run_interruptibly
 from apps.terminal import Terminal
 from assetline.errors import AssetlineError
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from flows.campaign import run_campaign
 
 DRAIN_LIMIT_S = 30.0  # a busy server took up to 29 s to take the last events (measured, Prefect 3.8.8)

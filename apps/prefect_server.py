@@ -149,9 +149,15 @@ def serve(port: int, *, embedded: bool) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(final=True), host="127.0.0.1", port=port, log_level="warning", lifespan="on", ws_per_message_deflate=False)
+    listening = uvicorn.Config(
+        create_app(final=True),
+        host="127.0.0.1",
+        port=port,
+        log_level="warning",
+        lifespan="on",
+        ws_per_message_deflate=False,  # its events come over loopback
     )
+    server = uvicorn.Server(listening)
     if embedded:
         threading.Thread(target=_exit_with_parent, args=(server,), daemon=True).start()
     server.run()

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 from apps.check import ask_beforehand, say_beforehand
 from apps.interruptible import run_interruptibly
@@ -19,16 +20,24 @@ from assetline.bootstrap.running import open_job
 from assetline.bootstrap.workers import already_asked
 from assetline.errors import BudgetRefused, SheetError
 from assetline.pipeline import Progress, RunResult, run_campaign, watcher
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from assetline.backends.replicate.options import Clock  # brings httpx
 
 SOME_FAILED = 4
 INTERRUPTED = 130
-TOLD = ("campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd")  # `run --json`, as promised
+# `run --json`
+TOLD = ("campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd", "overflow", "results")
 
 
-def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool, agreed: bool) -> int:
+def run_sheet(
+    sheet: str, options: RunOptions, *, direct: bool, as_json: bool, agreed: bool, clock: Clock | None = None
+) -> int:
     """Run a campaign and print its summary. `agreed`: nobody is asked before money is spent.
+
+    `clock` is for what is paid in a direct run; benchmarks bring a faster one.
 
     Raises SheetError and BudgetRefused before anything is started, and what the run raises.
     """
@@ -45,7 +54,7 @@ def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool, a
         try:
             if direct:
                 terminal.log_through(logging.getLogger("assetline"))
-                run_interruptibly(partial(_run_direct, planning, options, settings))
+                run_interruptibly(partial(_run_direct, planning, options, settings, clock))
             else:
                 _run_with_prefect(terminal, sheet, options)
         except KeyboardInterrupt:
@@ -58,8 +67,8 @@ def run_sheet(sheet: str, options: RunOptions, *, direct: bool, as_json: bool, a
     return _report(terminal.result, as_json=as_json)
 
 
-async def _run_direct(planning: Planning, options: RunOptions, settings: Settings) -> None:
-    async with open_job(planning, options, settings) as job:
+async def _run_direct(planning: Planning, options: RunOptions, settings: Settings, clock: Clock | None) -> None:
+    async with open_job(planning, options, settings, clock=clock) as job:
         await run_campaign(job, lambda step: step, _say_nothing)
 
 

@@ -72,6 +72,8 @@ def show_run(asked: Asked, *, as_json: bool) -> int:
     for outcome in [one for one in outcomes if one.status in ("failed", "rejected")][:TROUBLES_SHOWN]:
         print(f"{outcome.status}: {outcome.label}: {outcome.reason}")
     print(f"Contact sheet: {readable(stored.record.contact_sheet)}")
+    if stored.record.results:
+        print(f"The sheet with its results: {readable(stored.record.results)}")
     return 0
 
 

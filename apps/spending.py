@@ -9,7 +9,7 @@ from apps.words import many
 from assetline.bootstrap.planning import Planning
 from assetline.errors import BudgetRefused
 from assetline.plan import CapKind, PaidQuote, Quote, in_words, left_in_words, refusal
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 
 
@@ -29,7 +29,7 @@ def may_spend(planning: Planning, options: RunOptions, settings: Settings, *, ag
             left_out = many(paid.pictures - paid.fit, "picture")
             print(f"{left_out} at Replicate will be refused: {left_in_words(paid.cap)}.", file=sys.stderr)
         said += [f"{in_words(paid)}; {left_in_words(paid.cap)}."] if paid.fit else []
-    if offer.overflow and offer.overflow.pictures:
+    if offer.overflow and offer.overflow.most:
         words = overflow_in_words(offer.overflow)
         said.append(f"{words[0].upper()}{words[1:]}.")
     if not said or agreed:

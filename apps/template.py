@@ -37,8 +37,9 @@ def _allowed() -> Allowed:
     catalogue = load_catalogue(settings.campaigns_folder)
     return Allowed(
         styles=[style.name for style in catalogue.styles.values()],
-        channels=[channel.name for channel in catalogue.channels.values()],
+        channels={channel.name: (channel.width, channel.height) for channel in catalogue.channels.values()},
         workflows=list(load_workflows(settings.workflows_folder)),
+        wildcards=list(catalogue.wildcards),
         codes={**CODES, **PLAN_CODES},
         limits=limits_of(settings),
     )

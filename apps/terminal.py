@@ -117,7 +117,11 @@ def summary(result: RunResult) -> str:
         lines.append(f"  Stopped before {many(counts.canceled, 'picture')}; the same command makes the rest.")
     if record.cost_usd:
         lines.append(f"  Cost: {record.cost_usd:.2f} USD")
+    if record.overflow:
+        lines.append(f"  {record.overflow}")
     lines.append(f"  Contact sheet: {readable(record.contact_sheet)}")
+    if record.results:
+        lines.append(f"  Your sheet with the results: {readable(record.results)}")
     return "\n".join(lines)
 
 
@@ -127,7 +131,8 @@ def _counted(result: RunResult) -> str:
     found = [f"{count:,} {WORDS.get(status, status)}" for status, count in counts.model_dump().items() if count]
     if not found:
         return "nothing to make"
-    made = any(outcome.asset and outcome.asset.run_id == result.record.run_id for outcome in result.outcomes)
+    mine = (outcome.asset and outcome.asset.run_id == result.record.run_id for outcome in result.outcomes)
+    made = not result.same_again and any(mine)
     return ", ".join(found if made else ["0 pictures made", *found])
 
 

@@ -9,14 +9,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
 from assetline.errors import OptionError
-from assetline.records import Record
+from assetline.records import Exact, ImageFormat, Record
 from assetline.yaml_reader import read_yaml
 
 RATIO_TOLERANCE = 0.01  # a render may differ from its channel by this share; nobody sees a crop of 1 %
@@ -52,13 +52,35 @@ class Channel(Record):
     """Where a picture is published. `width` x `height` is what the channel shows, `render` the size that is generated.
 
     `render` has the channel's ratio, multiples of 8, about a megapixel. `source` says where the size is from.
+    `format` and `max_bytes` (0: no limit) are of the file that the channel takes; `cover` are the px at its top, right,
+    bottom and left over which the channel lays its own words, so that the safe area is what is left.
     """
 
     name: str
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
+    width: int = Field(ge=1, le=16384)
+    height: int = Field(ge=1, le=16384)
     render: tuple[int, int]
     source: str
+    format: ImageFormat = "JPEG"
+    max_bytes: int = Field(default=0, ge=0)
+    cover: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @cached_property
+    def exact(self) -> Exact:
+        """The file that the channel takes."""
+        return Exact(
+            channels=(self.name,),
+            width=self.width,
+            height=self.height,
+            format=self.format,
+            most_bytes=self.max_bytes,
+        )
+
+    @property
+    def safe(self) -> tuple[int, int, int, int]:
+        """The safe area: left, top, right, bottom in px of the channel's file."""
+        top, right, bottom, left = self.cover
+        return left, top, self.width - right, self.height - bottom
 
 
 @dataclass(frozen=True)
@@ -159,6 +181,9 @@ def _render_fault(channel: Channel) -> str:
         return f"render {width}x{height}: both sides must be multiples of {RENDER_STEP_PX}."
     if abs(width * channel.height / (height * channel.width) - 1) > RATIO_TOLERANCE:
         return f"render {width}x{height} has another ratio than the channel's {channel.width}x{channel.height}."
+    left, top, right, bottom = channel.safe
+    if min(channel.cover) < 0 or left >= right or top >= bottom:
+        return f"cover {list(channel.cover)}: top, right, bottom and left in px, and something must be left between."
     return ""
 
 

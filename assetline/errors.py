@@ -21,6 +21,7 @@
         │   └── JobStalled      it ran and no longer moved: the worker is suspect
         ├── JobFailed           the worker tried and failed (memory, a broken model file)
         ├── LaneUnsuited        this worker lacks a model, a LoRA or a node; another may have it
+        │   ├── RequestUnsuited this one request alone is not for that lane; others that want the same may be
         │   └── LaneClosed      it takes nothing more until a person acts (no credit, a token that is not valid)
         ├── PaidJobFailed       it was paid for, or may have been, and failed; nothing more is paid by itself
         └── JobRejected         no lane can do this request as it is (bad value, bad graph)
@@ -188,6 +189,10 @@ class LaneUnsuited(BackendError):
     """The worker lacks a model, a LoRA or a node class; another worker may have it."""
 
     transient = True
+
+
+class RequestUnsuited(LaneUnsuited):
+    """The lane does not make this one request, for a reason of that request's own; it may make others like it."""
 
 
 class LaneClosed(LaneUnsuited):

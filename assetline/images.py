@@ -1,5 +1,7 @@
 """Everything that a picture's bytes say about it, from ONE decode: checks, fingerprint, colour, thumbnails.
 
+Also the files that channels take, cut and scaled to the pixel.
+
 Only the pipeline imports this: the module pulls numpy and imagehash, and the first hash pulls scipy.
 """
 
@@ -17,10 +19,10 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from assetline.errors import ImageError
-from assetline.records import THUMBNAIL_SIZES_PX, Check, Fingerprint, ImageFormat, Inspection
+from assetline.records import THUMBNAIL_SIZES_PX, Check, Exact, Fingerprint, ImageFormat, Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -37,6 +39,12 @@ BLANK_STD = 2.0
 NEAR_UNIFORM_STD = 4.0
 USABLE_BITS = range(64, 193)  # a textured picture sets exactly 128 of 256; a solid one 0 to 1
 SOFT_SHARPNESS = 30.0  # sharp 1,284-2,144, blur of 4 px 42-193, of 8 px 6-31; one smooth sharp picture had 128
+
+# Qualities of JPEG and WebP, tried from the best until the file is short enough; down to 90 colour is not thinned out.
+QUALITIES = (95, 90, 85, 80, 75, 70, 60, 50, 40)
+FULL_COLOUR_QUALITY = 90
+MARK_BYTES = 4_096  # kept free of a channel's limit for the provenance mark, which has about 1,200
+SOFT_SCALE = 2.0  # enlarged more than this a picture looks soft beside a sharp one
 
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # Pillow's own limits, far above ours
 _WHITE = (255, 255, 255, 255)
@@ -74,6 +82,67 @@ def inspect(data: bytes, expected_size: tuple[int, int]) -> Inspection:
         rejected=rejected,
         warnings=tuple(warnings),
     )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A picture cut to `box` (left, top, right, bottom in px of the upright original) and enlarged by `scale`."""
+
+    data: bytes
+    box: tuple[float, float, float, float]
+    scale: float
+    quality: int = 0
+    note: str = ""
+
+
+def fit(data: bytes, wanted: Sequence[Exact]) -> list[Fitted]:
+    """Files of exactly the sizes that are wanted, from one decode of `data`: cut from the middle, scaled (LANCZOS).
+
+    The pixels are sRGB on white, as in `inspect`; nothing of the file's metadata comes along. A file stays within the
+    limit of its channel by its quality; where that cannot be, or where it is much enlarged, `note` says so. Raises
+    ImageError as `inspect` does.
+    """
+    picture = _as_seen(_decode(data)[0], [])
+    return [_fitted(picture, exact) for exact in wanted]
+
+
+def _fitted(picture: Image.Image, exact: Exact) -> Fitted:
+    box = _middle(picture.size, exact.width / exact.height)
+    scale = exact.width / (box[2] - box[0])
+    exactly = picture.resize((exact.width, exact.height), Image.Resampling.LANCZOS, box=box)
+    data, quality = _within(exactly, exact)
+    notes = []
+    if scale > SOFT_SCALE:
+        notes.append(f"Enlarged {scale:.1f} times, so it looks soft; a workflow that enlarges makes more of it.")
+    if exact.most_bytes and len(data) > exact.most_bytes - MARK_BYTES:
+        notes.append(f"Longer than the {exact.most_bytes:,} bytes that {exact.channels[0]} takes.")
+    return Fitted(data, box, round(scale, 4), quality, " ".join(notes))
+
+
+def _middle(size: tuple[int, int], ratio: float) -> tuple[float, float, float, float]:
+    """The largest part of that ratio in the middle of a picture, to parts of a pixel."""
+    width, height = min(size[0], size[1] * ratio), min(size[1], size[0] / ratio)
+    left, top = (size[0] - width) / 2, (size[1] - height) / 2
+    return round(left, 3), round(top, 3), round(left + width, 3), round(top + height, 3)
+
+
+def _within(image: Image.Image, exact: Exact) -> tuple[bytes, int]:
+    """The file in the best quality that its limit allows, and that quality; 0 for PNG, which has none."""
+    if exact.format == "PNG":
+        return _saved(image, exact.format), 0
+    most = exact.most_bytes - MARK_BYTES
+    for quality in QUALITIES:
+        sampling = {"subsampling": 0} if exact.format == "JPEG" and quality >= FULL_COLOUR_QUALITY else {}
+        data = _saved(image, exact.format, quality=quality, **sampling)
+        if not exact.most_bytes or len(data) <= most:
+            break
+    return data, quality
+
+
+def _saved(image: Image.Image, file_format: ImageFormat, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, exif=b"", icc_profile=None, **options)
+    return buffer.getvalue()
 
 
 def _decode(data: bytes) -> tuple[Image.Image, ImageFormat]:
@@ -237,6 +306,4 @@ def _failed_checks(size: tuple[int, int], expected: tuple[int, int], small: _Red
 
 def _jpeg(image: Image.Image) -> bytes:
     """JPEG bytes with no metadata: a loaded file's text, EXIF and profile do not come along."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, exif=b"", icc_profile=None)
-    return buffer.getvalue()
+    return _saved(image, "JPEG", quality=THUMBNAIL_QUALITY)

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from assetline.errors import StoreError
-from assetline.records import STATUSES, Counts, Outcome
+from assetline.records import STATUSES, Outcome
+from assetline.run_records import Counts
 from assetline.timeline import HEADER, draw, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from assetline.records import RunRecord
+    from assetline.run_records import RunRecord
+    from assetline.store.history import RetiredRow
     from assetline.timeline import LaneTimeline, Timeline
 
 # The fields that the contract names, in its order; the other fields of an outcome follow.
@@ -64,6 +66,7 @@ FORMULA = re.compile(
 LOSSY_NUMBER = re.compile(r"0\d+|\d{16,}|\d+[eE]\d+")  # Excel keeps 15 digits, drops leading zeros, reads 1E5 as 100000
 
 COSTS = "Lane | Pictures | Seconds each | Cost USD"
+REASON_SHOWN = 400  # characters in the summary: what to do about it comes last
 LANES_WIDTH_PX = 800  # what a Markdown artifact gets in Prefect's UI on a usual screen
 
 PLAIN_WORDS = {
@@ -82,6 +85,11 @@ def manifest_lines(outcomes: Iterable[Outcome]) -> Iterator[str]:
         facts = outcome.model_dump(mode="json")
         ordered = {name: facts.pop(name) for name in CONTRACT_FIELDS} | facts
         yield json.dumps(ordered, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def retired_jsonl(rows: Iterable[RetiredRow]) -> bytes:
+    """`retired.jsonl`: a line for each row that the sheet no longer has, with the outcomes that it had last."""
+    return "".join(f"{row.model_dump_json()}\n" for row in rows).encode()
 
 
 def read_manifest(data: bytes) -> list[Outcome]:
@@ -186,7 +194,9 @@ def summary_markdown(
     sections = (
         [f"# {_md(run.campaign)}: {_headline(run)}"],
         [_pictured(picture, link) if picture else ""],
+        [_md(str(run.overflow)) if run.overflow else ""],
         [f"**Contact sheet:** {_linked(link)}  \n**Run:** `{run.run_id}` from `{run.sheet}`, {_duration(run.seconds)}"],
+        [f"**The sheet with its results:** {_linked(run.results)}" if run.results else ""],
         _table("Status | Pictures | Meaning", "--- | ---: | ---", _status_rows(run.counts)),
         [_lanes_picture(timeline) if timeline else ""],
         lanes_table(timeline.lanes) if timeline else [],
@@ -255,7 +265,7 @@ def _size_rows(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _trouble(outcomes: Sequence[Outcome], most: int = 10) -> list[str]:
     reasons = Counter((row["status"], row["why"]) for row in failures(outcomes))
-    rows = [f"{_md(_short(why, 160))} | {status} | {n}" for (status, why), n in reasons.most_common(most)]
+    rows = [f"{_md(_short(why, REASON_SHOWN))} | {status} | {n}" for (status, why), n in reasons.most_common(most)]
     return _table("What went wrong | Status | Pictures", "--- | --- | ---:", rows)
 
 

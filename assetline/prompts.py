@@ -26,6 +26,12 @@ COMPARED_CHARACTERS = 80  # of a name that is looked for; longer ones are no typ
 _TOKEN = re.compile(r"[{}|]|__(?P<wildcard>[^\W_]+(?:[_-][^\W_]+)*)__")
 _BLANKS = re.compile(r"[ \t\u00a0]{2,}")
 _LITERAL = "For a literal brace write it twice."
+# Counts and weights of the dynamic prompts of other tools: {2$$a|b}, {1-2$$ and $$a|b}, {3::a|b}.
+_FOREIGN = re.compile(r"(?P<start>[{|])\s*(?P<sign>[\d-]{1,9}\$\$(?:[^{}|$]{0,20}\$\$)?|\d{1,6}(?:\.\d{1,6})?::)")
+_NAME_AFTER = re.compile(r"\{\s*(\w{1,40})")
+_NAME_BEFORE = re.compile(r"(\w{1,40})\s*$")
+_SEPARATED = re.compile(r"\s*(?:[/,;]|\bor\b)\s*")
+SHOWN_AROUND = 16  # characters of the text round a brace
 
 
 _key = lru_cache(maxsize=4_096)(name_key)  # every row asks for the names of the same columns
@@ -151,10 +157,17 @@ class _Reader:
             self.stack[-1].parts.append(self.text[end : match.start()])
             end = self.take(match)
         self.stack[-1].parts.append(self.text[end:])
-        self.faults.extend(
-            _fault("brace-unbalanced", f'The "{{" at character {brace.position + 1} is never closed.', _LITERAL)
-            for brace in self.stack[1:]
-        )
+        self.faults.extend(self._never_closed(brace.position) for brace in self.stack[1:])
+
+    def _never_closed(self, position: int) -> Problem:
+        around = _short(self.text[position : position + SHOWN_AROUND].replace("\n", " "))
+        message = f'The "{{" at character {position + 1} ("{around}") is never closed.'
+        return _fault("brace-unbalanced", message, _meant(_NAME_AFTER.match(self.text, position)))
+
+    def _closes_nothing(self, position: int) -> Problem:
+        before = self.text[max(position - SHOWN_AROUND, 0) : position]
+        message = f'The "}}" at character {position + 1} ("{before.replace(chr(10), " ")}}}") closes nothing.'
+        return _fault("brace-unbalanced", message, _meant(_NAME_BEFORE.search(before)))
 
     def take(self, match: re.Match[str]) -> int:
         """Handle one match; return where reading goes on."""
@@ -171,9 +184,7 @@ class _Reader:
         elif sign == "}" and nested:
             self.close(start)
         elif sign == "}":
-            self.faults.append(
-                _fault("brace-unbalanced", f'The "}}" at character {start + 1} closes nothing.', _LITERAL)
-            )
+            self.faults.append(self._closes_nothing(start))
         elif nested:
             self.stack[-1].bar()
         else:
@@ -185,6 +196,8 @@ class _Reader:
         brace = self.stack.pop()
         outer = self.stack[-1]
         if brace.alternatives:
+            if found := _FOREIGN.search(self.text, brace.position, end):
+                self.faults.append(_foreign(self.text[brace.position : end + 1], brace.position, found["sign"]))
             brace.bar()
             outer.parts.append(_Choice(tuple(brace.alternatives)))
             outer.choices *= brace.finished_choices
@@ -243,19 +256,33 @@ def _choices_fault(choices: int) -> list[Problem]:
     return [_fault("choices-too-many", message, "Take some out, or split the row.")]
 
 
+def _foreign(choice: str, position: int, sign: str) -> Problem:
+    """Counts and weights of other tools' prompts would be drawn as text."""
+    message = f'"{_short(choice)}" at character {position + 1}: {sign} is not read here; every choice makes a prompt.'
+    plain = _FOREIGN.sub(r"\g<start>", choice)
+    return _fault("brace-unclear", message, f"Write {_short(plain)}.")
+
+
+def _meant(name: re.Match[str] | None) -> str:
+    return f"Did you mean {{{name[1]}}}? {_LITERAL}" if name else _LITERAL
+
+
 def _unknown_column(written: str, values: Iterable[str]) -> Problem:
     by_key: dict[str, str] = {}
     for name in values:
         by_key.setdefault(name_key(name), name)
     near = difflib.get_close_matches(name_key(written)[:COMPARED_CHARACTERS], by_key, n=1)
-    listed = ", ".join(list(by_key.values())[:MOST_NAMES])
+    listed = ", ".join(list(by_key.values())[-MOST_NAMES:])  # a sheet's own columns are the last
     remedy = f"Did you mean {{{by_key[near[0]]}}}?" if near else f"Columns: {listed}."
+    if _SEPARATED.search(written) and not near:
+        remedy = f"A choice is written with bars: {{{_short(_SEPARATED.sub('|', written.strip()))}}}."
     return _fault("placeholder-unknown", f'There is no column "{_short(written)}".', f"{remedy} {_LITERAL}")
 
 
 def _unknown_wildcard(name: str) -> Problem:
     message = f'There is no wildcard "{_short(name)}".'
-    return _fault("wildcard-unknown", message, f"Put its lines into wildcards/{_short(name)}.txt, or correct the name.")
+    fix = f"Put its lines into wildcards/{_short(name)}.txt, or correct the name."
+    return _fault("wildcard-unknown", message, fix).model_copy(update={"value": name})
 
 
 def _short(text: str) -> str:

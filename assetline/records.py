@@ -59,17 +59,36 @@ class Problem(Record):
         return ": ".join(part for part in (head, " ".join(p for p in (self.message, self.fix) if p)) if part)
 
 
+class Exact(Record):
+    """A file that channels take: exactly `width` x `height` px. `most_bytes` 0: of any length."""
+
+    channels: tuple[str, ...]
+    width: int = Field(ge=1, le=16384)
+    height: int = Field(ge=1, le=16384)
+    format: ImageFormat = "JPEG"
+    most_bytes: int = Field(default=0, ge=0)
+
+    def also(self, other: Exact) -> Exact | None:
+        """The one file that serves both, within the tighter limit of the two; None where they differ."""
+        if (self.width, self.height, self.format) != (other.width, other.height, other.format):
+            return None
+        limits = [most for most in (self.most_bytes, other.most_bytes) if most]
+        channels = tuple(dict.fromkeys((*self.channels, *other.channels)))
+        return self.model_copy(update={"channels": channels, "most_bytes": min(limits, default=0)})
+
+
 class Size(Record):
     """A picture's size in pixels, with what the sheet called it (`instagram_feed`, `4:5`, `1024x1024`).
 
     `ratio` is set for a size given as a ratio alone; width and height are then 0 and the plan fills them from
-    the workflow's native area.
+    the workflow's native area. `exact` are the files that are cut and scaled from the picture, for its channels.
     """
 
     width: int
     height: int
     label: str
     ratio: tuple[int, int] | None = None
+    exact: tuple[Exact, ...] = ()
 
 
 class Row(Record):
@@ -153,32 +172,12 @@ class PlannedRequest(Record):
     request: ImageRequest
     priority: int = 0
     tags: tuple[str, ...] = ()
+    exact: tuple[Exact, ...] = ()
 
     @property
     def label(self) -> str:
         """How people find it: `SKU0007-2-1024x1024`."""
         return f"{self.row}-{self.variant}-{self.request.width}x{self.request.height}"
-
-
-class RunOptions(Record):
-    """What a person chooses for one run; also the flow's parameter, so Prefect draws a form from it."""
-
-    lanes: tuple[str, ...] = Field(
-        default=(),
-        description="fpo, replicate, or ComfyUI URLs such as http://gpu1:8188. Empty: ASSETLINE_COMFYUI, else fpo.",
-    )
-    store: str = Field(default="", description="A folder, or s3://bucket/prefix. Empty: ASSETLINE_STORE.")
-    rows: tuple[str, ...] = Field(default=(), description="Ids of the rows to make. Empty: all.")
-    only_valid: bool = Field(default=False, description="Make the rows without errors, though others have some.")
-    max_cost: float | None = Field(
-        default=None, ge=0, le=1_000_000, description="USD that the run may spend. Empty: ASSETLINE_MAX_COST."
-    )
-    overflow: str = Field(
-        default="",
-        pattern=r"^(off|\d{1,4}[smh])?$",
-        description="How long the GPUs may take before rows go to Replicate: 30m, 2h, off. Empty: ASSETLINE_OVERFLOW.",
-    )
-    campaign: str = Field(default="", max_length=80, description="The campaign's name. Empty: the sheet's file name.")
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,9 @@ class Render:
 
     `seconds` is the time on the lane, `graph` the ComfyUI graph exactly as submitted (from Replicate: `{"replicate":
     ...}`, what was asked for and what was sent; None elsewhere). `size`, in px, is what the lane's model makes for the
-    size that was asked for, where it cannot make that one: the picture is then right as it is.
+    size that was asked for, where it cannot make that one: the picture is then right as it is. `waited_s`: how long the
+    lane had the request before its service let it begin. `made_as`: the model that made it in place of the request's
+    workflow (an overflow); empty where the request itself was made.
     """
 
     data: bytes
@@ -199,6 +200,8 @@ class Render:
     graph: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
+    waited_s: float = 0.0
+    made_as: str = ""
 
 
 class Fingerprint(Record):
@@ -241,8 +244,31 @@ class Inspection:
     warnings: tuple[str, ...] = ()
 
 
+class Rendition(Record):
+    """A file that was cut and scaled from an asset's original to exactly what channels take.
+
+    `box` is what was cut out: left, top, right, bottom in px of the upright original; `scale` what it was enlarged by.
+    `quality` is that of JPEG and WebP, 0 for PNG. `sha256` and `size_bytes` are of the stored file.
+    """
+
+    key: str
+    channels: tuple[str, ...]
+    width: int
+    height: int
+    format: ImageFormat
+    sha256: str
+    size_bytes: int
+    box: tuple[float, float, float, float]
+    scale: float
+    quality: int
+    note: str = ""
+
+
 class Asset(Record):
-    """A stored picture. Keys of files are relative to the store's root; `sha256` is of the stored bytes."""
+    """A stored picture. Keys of files are relative to the store's root; `sha256` is of the stored bytes.
+
+    `made_as`: the model that made it in place of the request's workflow (an overflow); empty where that made it.
+    """
 
     original: str
     sidecar: str
@@ -259,6 +285,8 @@ class Asset(Record):
     sharpness: float = 0.0
     created_at: str = ""
     run_id: str = ""
+    made_as: str = ""
+    renditions: tuple[Rendition, ...] = ()
 
 
 class Attempt(Record):
@@ -358,41 +386,3 @@ class Sidecar(Record):
     marks: tuple[str, ...] = ()
     ai_generated: bool = True
     generator: str
-
-
-class Counts(Record):
-    """How many requests ended in each status."""
-
-    stored: int = 0
-    reused: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    failed: int = 0
-    canceled: int = 0
-
-    @property
-    def total(self) -> int:
-        """All requests of the run."""
-        return sum(self.model_dump().values())
-
-
-class RunRecord(Record):
-    """`run.json`: written last; readers trust only runs that have it."""
-
-    version: Literal[1] = 1
-    campaign: str
-    run_id: str
-    sheet: str
-    sheet_sha256: str
-    started_at: str
-    finished_at: str
-    seconds: float
-    counts: Counts
-    cost_usd: float
-    lanes: tuple[str, ...]
-    store: str
-    run: str
-    contact_sheet: str
-    interrupted: bool = False
-    flow_run: str = ""
-    generator: str = ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from assetline.errors import OptionError
@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     `comfyui` is a list of URLs written with commas. `workflows_folder` and `campaigns_folder` say where graphs and
     presets lie; their default is the checkout. The `aws_...` are here since boto3 reads no `.env`. `max_cost` is a cap
     in US dollars on a run; the two others on all runs of a campaign and on a UTC day, None: no cap of that kind.
+    `picture_timeout_s` is a ComfyUI worker's from a picture's turn to its end, `request_timeout_s` that of a whole try
+    there: reference images, the wait in its queue, the picture, the download.
     """
 
     model_config = SettingsConfigDict(
@@ -44,7 +46,8 @@ class Settings(BaseSettings):
     max_variants: int = Field(default=64, ge=1)
     min_side_px: int = Field(default=64, ge=16)
     max_side_px: int = Field(default=4_096, le=16_384)
-    request_timeout_s: float = Field(default=900.0, gt=0)
+    picture_timeout_s: float = Field(default=900.0, gt=0)
+    request_timeout_s: float = Field(default=7200.0, gt=0)
     lane_patience_s: float = Field(default=120.0, ge=0)
     replicate_api_token: SecretStr | None = Field(default=None, validation_alias="REPLICATE_API_TOKEN")
     replicate_base_url: str = Field(default="https://api.replicate.com", validation_alias="REPLICATE_BASE_URL")
@@ -62,6 +65,15 @@ class Settings(BaseSettings):
             raise ValueError("write off, or how long the GPUs may take: 30m, 2h")
         return value.strip().lower()
 
+    @model_validator(mode="after")
+    def _tries_hold_pictures(self) -> Self:
+        if "picture_timeout_s" in self.model_fields_set and self.picture_timeout_s > self.request_timeout_s:
+            raise ValueError(
+                "ASSETLINE_PICTURE_TIMEOUT_S is longer than ASSETLINE_REQUEST_TIMEOUT_S, which holds the whole try; "
+                "raise that too"
+            )
+        return self
+
     @field_validator("comfyui", mode="before")
     @classmethod
     def _split_urls(cls, value: Any) -> Any:
@@ -75,12 +87,15 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = "; ".join(f"{_name(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False))
+        faults = "; ".join(f"{_name(fault['loc'])}{fault['msg']}" for fault in error.errors(include_input=False))
         raise OptionError(f"Settings that cannot be used: {faults}. They are environment variables or .env.") from error
     except UnicodeDecodeError as error:
         raise OptionError(f"The file .env is not UTF-8 (byte {error.start + 1}). Save it as UTF-8.") from error
 
 
 def _name(place: tuple[int | str, ...]) -> str:
+    if not place:
+        return ""  # of several settings, which the message names
     name = str(place[0])
-    return name if name.isupper() else f"ASSETLINE_{name.upper()}"  # those with names of their own are told by these
+    name = name if name.isupper() else f"ASSETLINE_{name.upper()}"  # those with names of their own are told by these
+    return f"{name}: "

@@ -37,7 +37,8 @@ from assetline.bootstrap.running import open_job
 from assetline.dispatch import Dispatcher, Ticket
 from assetline.dispatch.events import LaneEvent
 from assetline.pipeline import Progress, RunJob, RunResult, run_campaign
-from assetline.records import Made, Outcome, RunOptions
+from assetline.records import Made, Outcome
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from benchmarks.bare_loop import drive, graphs
 

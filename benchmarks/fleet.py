@@ -23,9 +23,9 @@ from functools import cache, partial
 from itertools import groupby
 from typing import Any
 
-from assetline.dispatch import Dispatcher, DispatchOptions, Lane, Ticket
-from assetline.dispatch.scheduler import Group, LaneState, Scheduler, Situation
-from assetline.dispatch.speeds import Speed, Speeds
+from assetline.dispatch import Dispatcher, DispatchOptions, Lane, Speed, Speeds, Ticket
+from assetline.dispatch.scheduler import Scheduler
+from assetline.dispatch.situation import Group, LaneState, Situation
 from assetline.errors import AssetlineError, BackendUnavailable
 from assetline.records import ImageRequest, Made, Outcome, PlannedRequest, Render
 from benchmarks.fleet_bound import tight_bound

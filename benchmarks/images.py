@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PROMISE = 1.2
-PNG_OF_COMFYUI = {"format": "PNG", "compress_level": 4}
-CASES = (
+PNG_OF_COMFYUI: dict[str, Any] = {"format": "PNG", "compress_level": 4}
+CASES: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("1024 PNG", 1024, PNG_OF_COMFYUI),  # the promise is on this one
     ("1024 WebP q85", 1024, {"format": "WEBP", "quality": 85}),
     ("1024 JPEG q90", 1024, {"format": "JPEG", "quality": 90}),

@@ -14,83 +14,29 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
-from typing import Any, Literal
 
 from assetline.backends.comfyui.binder import ADOPTED
-from assetline.provenance import read_sidecar
-from assetline.store.folder import FolderStore
-from assetline.store.layout import parse_asset_key
 from assetline.store.runs import find_runs
-from benchmarks.worker_processes import Kind, Workers, clean_environment, started
+from benchmarks.killing import CAMPAIGN, Kill, KilledRun, Stored, faults_of, look_often, sooner_and_sooner
+from benchmarks.worker_processes import Kind, Workers, started
 
-CAMPAIGN = "spring"
 ROWS, VARIANTS = 6, 4
 REQUESTS = ROWS * VARIANTS
 SHEET = "id,prompt,workflow,size,variants\n" + "".join(
     f"R{row},a thing no. {row},sd15-txt2img,64x64,{VARIANTS}\n" for row in range(ROWS)
 )
 WORKERS = (Kind(0.06, 0.01), Kind(0.09, 0.01))
-MOST_RUNS = 3  # of the same command after the last kill; the first should do
-RUN_LIMIT_S = 180.0
 SERVER_LIMIT_S = 20.0
-Moment = Literal["time", "post", "download", "original", "manifest"]
-TARGETS: tuple[Moment, ...] = ("post", "download", "original", "manifest")
+TARGETS = ("post", "download", "original", "manifest")
 KILLED_TWICE = 0.2  # of the points have a second kill
-SOONER = 0.7  # after a run that had ended before its kill, the next is killed within so much of the time
-
-
-@dataclass(frozen=True)
-class Kill:
-    """When a run is killed: after so many s, or at the so manieth prompt, download or original; or at the manifest."""
-
-    moment: Moment
-    at: float
-
-    def __str__(self) -> str:
-        return {"time": f"{self.at:.2f} s", "manifest": "manifest"}.get(self.moment, f"{self.moment} {self.at:.0f}")
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What is in a store: sha256 by key of all that names no run; how many originals have no sidecar yet."""
-
-    pictures: dict[str, str]
-    requests: tuple[str, ...]  # the first 8 digits of the key, one for each original
-    incomplete: int
-    adopted: int
-
-    @classmethod
-    def read(cls, store: FolderStore) -> Stored:
-        """Look at everything."""
-        keys = list(store.list(f"campaigns/{CAMPAIGN}/"))
-        places = {key: place for key in keys if (place := parse_asset_key(key))}
-        sidecars = [key for key, place in places.items() if place.is_sidecar]
-        originals = [place.key8 for place in places.values() if not place.is_sidecar]
-        named = {read_sidecar(store.get(key).data).asset.original: key for key in sidecars}
-        notes = [read_sidecar(store.get(key).data).notes for key in sidecars]
-        return cls(
-            {
-                key: hashlib.sha256(store.get(key).data).hexdigest()
-                for key in keys
-                if "/runs/" not in key and not key.endswith(".json")
-            },
-            tuple(originals),
-            len(originals) - len(named.keys() & places.keys()),
-            sum(ADOPTED in note for note in notes),
-        )
 
 
 @dataclass
@@ -121,60 +67,34 @@ class Undisturbed:
     seconds: float
 
 
-class Scene:
-    """A folder with the sheet and the store of one point; the workers know nothing of it yet."""
+class Scene(KilledRun):
+    """One point on the workers, which know nothing of it yet. `at` counts prompts, downloads or originals."""
 
     def __init__(self, folder: Path, workers: Workers, *, prefect: bool = False) -> None:
-        folder.mkdir(parents=True)
-        (folder / f"{CAMPAIGN}.csv").write_text(SHEET)
+        super().__init__(folder, SHEET)
         workers.begin_anew()
-        self.folder = folder
         self.workers = workers
         self.prefect = prefect
-        self.store = FolderStore(folder / "store")
 
-    def start(self) -> subprocess.Popen[str]:
-        """The command, always the same."""
+    def command(self, kill: Kill | None) -> Sequence[str]:
+        """Always the same."""
+        _ = kill
         command = [sys.executable, "-m", "apps.cli", "run", f"{CAMPAIGN}.csv", "--json", "--store", "store"]
-        command += [*([] if self.prefect else ["--direct"]), *self.workers.lanes]
-        with (self.folder / "log.txt").open("a") as log:
-            return subprocess.Popen(
-                command,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=clean_environment(PREFECT_HOME=str(self.folder / "prefect")),
-            )
+        return [*command, *([] if self.prefect else ["--direct"]), *self.workers.lanes]
+
+    def environment(self) -> Mapping[str, str]:
+        """A home of its own for Prefect."""
+        return {"PREFECT_HOME": str(self.folder / "prefect")}
+
+    def wait_until(self, kill: Kill, holds: Callable[[], bool], limit_s: float) -> bool:
+        """Look when a worker tells something; between two files all the time."""
+        looks = self.workers.wait_until if kill.moment in {"time", "post", "download"} else look_often
+        return looks(holds, limit_s)
 
     def is_due(self, kill: Kill, began: float) -> bool:
         """Whether the moment has come."""
-        if kill.moment == "time":
-            return time.monotonic() - began >= kill.at
-        if kill.moment == "post":
-            return self.workers.count("accepted") >= kill.at
-        if kill.moment == "download":
-            return self.workers.count("view") >= kill.at
-        if kill.moment == "original":
-            pictures, recipes = self._files("assets/*/*.png"), self._files("assets/*/*.json")
-            return pictures >= kill.at and recipes < pictures
-        return self._files("runs/*/manifest.jsonl") > 0
-
-    def kill(self, kill: Kill) -> bool:
-        """Start the command and kill it at that moment. False where it had ended before."""
-        process, began = self.start(), time.monotonic()
-        with process:
-            looks = self.workers.wait_until if kill.moment in {"time", "post", "download"} else _look_often
-            looks(lambda: process.poll() is not None or self.is_due(kill, began), RUN_LIMIT_S)
-            process.kill()
-        return process.returncode == -signal.SIGKILL
-
-    def run(self) -> tuple[int, dict[str, Any]]:
-        """Run the command to its end: its exit code and what `--json` says."""
-        process = self.start()
-        out, _ = process.communicate(timeout=RUN_LIMIT_S)
-        return process.returncode, json.loads(out) if out.strip() else {}
+        told = {"post": "accepted", "download": "view"}.get(kill.moment)
+        return self.workers.count(told) >= kill.at if told else super().is_due(kill, began)
 
     def in_flight(self) -> int:
         """Requests that a worker has accepted, and whose original is not stored."""
@@ -187,17 +107,6 @@ class Scene:
         while (found := _servers(self.folder / "prefect")) and time.monotonic() < deadline:
             time.sleep(0.1)
         return found
-
-    def _files(self, pattern: str) -> int:
-        return sum(1 for _ in (self.folder / "store" / "campaigns" / CAMPAIGN).glob(pattern))
-
-
-def _look_often(holds: Callable[[], bool], limit_s: float) -> bool:
-    """Look all the time: what lies between two files takes a few ms."""
-    deadline = time.monotonic() + limit_s
-    while not holds() and time.monotonic() < deadline:
-        pass
-    return time.monotonic() < deadline
 
 
 def _servers(home: Path) -> list[int]:
@@ -244,42 +153,31 @@ def try_point(scene: Scene, kills: Sequence[Kill], undisturbed: Undisturbed) -> 
         result.in_flight += scene.in_flight()
         if scene.prefect and (left := scene.servers_left()):
             result.faults.append(f"Prefect's server lives on: {left}")
-    _run_to_the_end(scene, result)
+    result.runs, faults = scene.run_to_the_end(REQUESTS)
+    result.faults += faults
     _compare(scene, result, undisturbed)
     return result
 
 
-def _run_to_the_end(scene: Scene, result: Result) -> None:
-    code = -1
-    while code != 0 and result.runs < MOST_RUNS:
-        code, said = scene.run()
-        result.runs += 1
-        counts = said.get("counts", {})
-        if code or counts["stored"] + counts["reused"] != REQUESTS:
-            result.faults.append(f"exit {code}, {counts}")
-    finished = [run.record for run in find_runs(scene.store, CAMPAIGN) if run.record]
-    if not finished:
-        result.faults.append("no run.json")
-
-
 def _compare(scene: Scene, result: Result, undisturbed: Undisturbed) -> None:
     stored = Stored.read(scene.store)
+    if not any(run.record for run in find_runs(scene.store, CAMPAIGN)):
+        result.faults.append("no run.json")
     wanted = undisturbed.stored.pictures
     differs = [key for key in wanted.keys() & stored.pictures.keys() if wanted[key] != stored.pictures[key]]
-    twice = [key8 for key8, copies in Counter(stored.requests).items() if copies > 1]
     reports = [worker.ask("report", "report") for worker in scene.workers]
-    result.adopted = stored.adopted
+    result.adopted = sum(ADOPTED in sidecar.notes for sidecar in stored.sidecars)
     result.executions = sum(sum(report["executions"].values()) for report in reports)
     checks = {
         "lost": sorted(wanted.keys() - stored.pictures.keys()),
         "not in the undisturbed run": sorted(stored.pictures.keys() - wanted.keys()),
         "other bytes": sorted(differs),
-        "stored twice": twice,
+        "stored twice": stored.twice,
         "without sidecar": stored.incomplete,
         "more executions than in flight": max(0, result.extra - result.in_flight),
         "prompts left in a queue": sum(report["waiting"] for report in reports),
     }
-    result.faults += [f"{what}: {found}" for what, found in checks.items() if found]
+    result.faults += faults_of(checks)
 
 
 def all_points(points: int, prefect: int, seed: int) -> Iterator[Result]:
@@ -288,8 +186,7 @@ def all_points(points: int, prefect: int, seed: int) -> Iterator[Result]:
     with tempfile.TemporaryDirectory(prefix="killed-") as folder, started(WORKERS) as workers:
         undisturbed = run_undisturbed(Path(folder, "undisturbed"), workers)
         for number in range(points):
-            for again in count():
-                within_s = undisturbed.seconds * SOONER**again
+            for again, within_s in sooner_and_sooner(undisturbed.seconds):
                 kills = choose_kills(moments, undisturbed.first_prompt_s, within_s, targeted=number % 5 in {1, 3})
                 result = try_point(Scene(Path(folder, f"{number:03}-{again}"), workers), kills, undisturbed)
                 if result.stored_at_kill:

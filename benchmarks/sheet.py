@@ -26,7 +26,7 @@ READ = {
 }
 PLAN = """
 from assetline.bootstrap.planning import plan_sheet
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 
 settings = Settings(max_rows=max({rows}, 10_000), max_sheet_bytes=10**9)

@@ -1,4 +1,4 @@
-"""Fake ComfyUI workers in processes of their own, from the side that starts them: where they are, what they tell."""
+"""Fakes in processes of their own (ComfyUI workers above all), from the side that starts them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Kind:
     pictures: Path | None = None
 
 
-class WorkerProcess:
-    """One worker. `told` is all that it has told, in order: `event`, `at` (monotonic), and what belongs to it."""
+class ToldProcess:
+    """A fake in a process of its own. `told` is all that it has told, in order: `event`, `at` (monotonic), the rest.
 
-    def __init__(self, kind: Kind, news: threading.Condition) -> None:
-        self.kind = kind
+    Its standard input takes words, one a line, and its end ends the process.
+    """
+
+    def __init__(self, module: str, options: Sequence[str], news: threading.Condition) -> None:
         self.url = ""
         self.told: list[dict[str, Any]] = []
         self._news = news
-        options = ["--seconds", str(kind.seconds), "--view-seconds", str(kind.view_s)]
-        options += ["--pictures", str(kind.pictures)] if kind.pictures else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fakes.worker_process", *options],
+            [sys.executable, "-m", module, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -66,16 +66,21 @@ class WorkerProcess:
     def ask(self, word: str, answer: str) -> dict[str, Any]:
         """Say a word to it (`report`, `forget`), and wait for its answer."""
         known = len(self.told)
+        self.say(word)
+        return self._wait_for(answer, known, ANSWER_LIMIT_S)
+
+    def say(self, word: str) -> None:
+        """Say a word to it that it does not answer."""
         assert self._process.stdin
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
-        return self._wait_for(answer, known, ANSWER_LIMIT_S)
 
-    def begin_anew(self) -> None:
-        """Let it forget queue, history and counts."""
-        self.ask("forget", "forgotten")
+    def begin_anew(self, word: str = "forget") -> dict[str, Any]:
+        """Let it forget queue, history and counts; and forget what it has told, but for its answer."""
+        answer = self.ask(word, "forgotten")
         with self._news:
             self.told.clear()
+        return answer
 
     def end(self) -> None:
         """End the process."""
@@ -104,11 +109,21 @@ class WorkerProcess:
 
         with self._news:
             if not self._news.wait_for(lambda: answer() or self._process.poll() is not None, limit_s):
-                raise SystemExit(f"A fake worker told nothing of {event!r} for {limit_s:.0f} s.")
+                raise SystemExit(f"A fake told nothing of {event!r} for {limit_s:.0f} s.")
             found = answer()
         if found is None:
-            raise SystemExit(f"A fake worker ended with {self._process.returncode}.")
+            raise SystemExit(f"A fake ended with {self._process.returncode}.")
         return found
+
+
+class WorkerProcess(ToldProcess):
+    """One worker."""
+
+    def __init__(self, kind: Kind, news: threading.Condition) -> None:
+        self.kind = kind
+        options = ["--seconds", str(kind.seconds), "--view-seconds", str(kind.view_s)]
+        options += ["--pictures", str(kind.pictures)] if kind.pictures else []
+        super().__init__("fakes.worker_process", options, news)
 
 
 class Workers(Sequence[WorkerProcess]):

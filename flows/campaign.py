@@ -18,7 +18,7 @@ from assetline.bootstrap.workers import ask_workers
 from assetline.errors import AssetlineError
 from assetline.pipeline import RunStopped
 from assetline.pipeline import run_campaign as run_pipeline
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import load_settings
 from tasks.asset import as_task
 from tasks.live import followed

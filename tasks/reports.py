@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
+from textwrap import shorten
 
 import httpx
 from prefect import get_run_logger
@@ -19,6 +21,7 @@ from assetline.records import Problem
 
 ROWS_SHOWN = 200
 LINES_SHOWN = 20
+REASON_SHOWN = 500
 SUMMARY_KEY = "campaign-summary"
 FAILURES_KEY = "campaign-failures"
 PROBLEMS_KEY = "campaign-problems"
@@ -71,13 +74,23 @@ def problem_rows(problems: Sequence[Problem]) -> list[dict[str, str]]:
 
 def final_state(result: RunResult) -> State[None]:
     """The flow run's last state: never a plain green Completed when something failed."""
-    counts, message = result.record.counts, describe(result)
+    counts, message = result.record.counts, f"{describe(result)}{_why(result)}"
     usable = counts.stored + counts.reused + counts.duplicate
     if counts.failed and not usable:
         return Failed(message=message)
     if counts.failed or counts.rejected:
         return Completed(name="CompletedWithFailures", message=message)
     return Completed(message=message)
+
+
+def _why(result: RunResult) -> str:
+    """Why most of those failed that failed, and what to do about it, in the run's own words; the table has the rest."""
+    reasons = Counter(one.reason for one in result.outcomes if one.status == "failed" and not one.refused)
+    if not reasons:
+        return ""
+    reason, count = reasons.most_common(1)[0]
+    of_them = f"{count:,} of them: " if len(reasons) > 1 else ""
+    return f". {of_them}{shorten(reason, REASON_SHOWN, placeholder=' …')}"
 
 
 def refused(error: AssetlineError) -> State[None]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from assetline.backends.replicate.catalog import load_models
 from assetline.errors import AssetlineError
 from assetline.ledger import Ledger, ledger_exists, open_ledger
+from assetline.ledger.database import WAIT_S
+from assetline.ledger.ledger import utc_now
 from assetline.settings import Settings
 
 SPEEDS_WAIT_S = 5.0  # for a ledger that is locked, where all that it gives is speeds
@@ -18,10 +21,11 @@ SPEEDS_WAIT_S = 5.0  # for a ledger that is locked, where all that it gives is s
 logger = logging.getLogger(__name__)
 
 
-def open_for_run(settings: Settings, *, paid: bool) -> Ledger | None:
+def open_for_run(settings: Settings, *, paid: bool, clock: Callable[[], datetime] | None = None) -> Ledger | None:
     """The ledger of a run. One that spends needs it: raises LedgerUnreachable, OptionError; else that is a warning."""
+    wait_s = WAIT_S if paid else SPEEDS_WAIT_S
     try:
-        return open_ledger(settings.ledger) if paid else open_ledger(settings.ledger, wait_s=SPEEDS_WAIT_S)
+        return open_ledger(settings.ledger, clock=clock or utc_now, wait_s=wait_s)
     except AssetlineError as error:
         if paid:
             raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -27,7 +28,8 @@ from assetline.plan import (
     refusal,
 )
 from assetline.plan.paid_models import by_ref
-from assetline.records import PlannedRequest, RunOptions
+from assetline.records import PlannedRequest
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from assetline.store.existing import find_originals
 
@@ -55,14 +57,27 @@ def known_money(planning: Planning, options: RunOptions, settings: Settings, led
     now = datetime.now(UTC)
     refs = by_ref(planning.models)
     ours = {planned.request.key for planned in planning.plan.requests if planned.request.model in refs}
-    caps = [_cap("run", run_cap_usd(planning, options, settings), 0.0)]
-    campaign, day = planning.plan.campaign, f"{now:%Y-%m-%d}"
-    if settings.max_cost_campaign is not None:
-        caps.append(_cap("campaign", settings.max_cost_campaign, _gone(ledger, campaign=campaign)))
-    if settings.max_cost_day is not None:
-        caps.append(_cap("day", settings.max_cost_day, _gone(ledger, day=day)))
+    if overflow_limit(planning, options, settings) is not None and _gone(ledger, campaign=planning.plan.campaign):
+        ours |= {planned.request.key for planned in planning.plan.requests if planned.request.workflow}
     paid = frozenset(_paid(ours, ledger, now)) if ledger else frozenset()
-    return Money(refs, tuple(caps), paid, now.date())
+    return Money(refs, _caps(planning, options, settings, partial(_gone, ledger)), paid, now.date())
+
+
+def money_now(planning: Planning, options: RunOptions, settings: Settings, ledger: Ledger | None, run_id: str) -> Money:
+    """The prices and the caps while a run goes on. Raises LedgerUnreachable.
+
+    What the run itself has but reserved is not gone: it will cost far less, and the caller knows what is under way.
+    """
+    if ledger is None:
+        return known_money(planning, options, settings, None)
+    mine = ledger.spent(run_id=run_id)
+
+    def gone(**scope: str) -> float:
+        if not scope:
+            return mine.settled_usd
+        return max(mine.settled_usd, _gone(ledger, **scope) - mine.reserved_usd)
+
+    return Money(by_ref(planning.models), _caps(planning, options, settings, gone), today=datetime.now(UTC).date())
 
 
 def may_cost(planning: Planning, options: RunOptions, settings: Settings) -> bool:
@@ -123,12 +138,25 @@ def require_token(settings: Settings) -> SecretStr:
     return token
 
 
+def _caps(
+    planning: Planning, options: RunOptions, settings: Settings, gone: Callable[..., float]
+) -> tuple[CapQuote, ...]:
+    """Every cap, with what is left when that much is `gone`: of a campaign or a day; without either, of the run."""
+    caps = [_cap("run", run_cap_usd(planning, options, settings), gone())]
+    if settings.max_cost_campaign is not None:
+        caps.append(_cap("campaign", settings.max_cost_campaign, gone(campaign=planning.plan.campaign)))
+    if settings.max_cost_day is not None:
+        caps.append(_cap("day", settings.max_cost_day, gone(day=f"{datetime.now(UTC):%Y-%m-%d}")))
+    return tuple(caps)
+
+
 def _cap(kind: str, usd: float, gone: float) -> CapQuote:
     return CapQuote.model_validate({"cap": kind, "usd": usd, "left_usd": round(max(usd - gone, 0.0), 6)})
 
 
 def _gone(ledger: Ledger | None, **scope: str) -> float:
-    if ledger is None:
+    """What a campaign or a day has cost and may still cost; of a run that has not begun nothing."""
+    if ledger is None or not scope:
         return 0.0
     spent = ledger.spent(**scope)
     return spent.settled_usd + spent.reserved_usd

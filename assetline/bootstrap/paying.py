@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from assetline.backends.replicate.backend import ReplicateBackend
+from assetline.backends.replicate.backend import REAL_TIME, ReplicateBackend
 from assetline.backends.replicate.catalog import ReplicateModel
-from assetline.backends.replicate.options import PaidScope, ReplicateSettings
+from assetline.backends.replicate.options import Clock, PaidScope, ReplicateSettings
 from assetline.bootstrap.money import require_token, run_cap_usd
 from assetline.bootstrap.planning import Planning
 from assetline.dispatch import Lane
-from assetline.errors import BackendError, BudgetRefused, JobFailed, JobRejected, LaneUnsuited, PaidJobFailed
+from assetline.errors import BackendError, BudgetRefused, JobFailed, JobRejected, PaidJobFailed, RequestUnsuited
 from assetline.ledger import Caps, Ledger
-from assetline.plan.pace import AT_ONCE
-from assetline.records import ImageRequest, PlannedRequest, Render, RunOptions
+from assetline.plan.pace import AT_ONCE, LEAST_SECONDS
+from assetline.records import ImageRequest, PlannedRequest, Render
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 
 
@@ -34,17 +35,21 @@ def open_paid_lane(planning: Planning, options: RunOptions, settings: Settings, 
         ),
         references=planning.references.__getitem__,
         overflow=paying.overflow,
+        clock=paying.clock or REAL_TIME,
     )
-    return Lane(backend, slots=AT_ONCE[backend.name])
+    return Lane(backend, slots=AT_ONCE[backend.name], every_s=LEAST_SECONDS[backend.name], loads=False)
 
 
 @dataclass(frozen=True)
 class Paying:
-    """Where it is written down, for which run, and what may overflow: by request key, the request to make instead."""
+    """Where it is written down, for which run, what may overflow (by request key, the request to make instead), and the
+    clock that its waiting goes by, if not the real one.
+    """
 
     ledger: Ledger
     run_id: str
     overflow: Mapping[str, ImageRequest]
+    clock: Clock | None = None
 
 
 class ThriftyBackend(ReplicateBackend):
@@ -63,9 +68,16 @@ class ThriftyBackend(ReplicateBackend):
         *,
         references: Callable[[str], bytes],
         overflow: Mapping[str, ImageRequest],
+        clock: Clock = REAL_TIME,
     ) -> None:
         super().__init__(
-            models, ledger, scope, settings, references=references, equivalent=lambda request: overflow.get(request.key)
+            models,
+            ledger,
+            scope,
+            settings,
+            references=references,
+            equivalent=lambda request: overflow.get(request.key),
+            clock=clock,
         )
         self._overflow = overflow
         self._open_attempts = partial(ledger.open_attempts, run_id=scope.run_id)
@@ -74,19 +86,25 @@ class ThriftyBackend(ReplicateBackend):
         self._refused: deque[asyncio.Future[None]] = deque()
 
     async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
-        """As `ReplicateBackend.generate`; what overflowed in vain is for the workers again (LaneUnsuited)."""
+        """As `ReplicateBackend.generate`; what overflowed in vain is for the workers again (RequestUnsuited)."""
+        instead = self._overflow.get(planned.request.key)
         try:
-            return await self._ask_until_it_stands(planned, attempt)
+            render = await self._ask_until_it_stands(planned, attempt)
         except (BudgetRefused, PaidJobFailed, JobFailed, JobRejected) as error:
-            if planned.request.key not in self._overflow:
+            if instead is None:
                 raise
             job_id = error.job_id if isinstance(error, BackendError) else ""
-            raise LaneUnsuited(str(error), lane=self.name, job_id=job_id) from error
+            raise RequestUnsuited(str(error), lane=self.name, job_id=job_id) from error
+        return replace(render, made_as=instead.model or "") if instead else render
 
     async def _ask_until_it_stands(self, planned: PlannedRequest, attempt: int) -> Render:
+        clock = asyncio.get_running_loop().time
+        came = clock()
         while True:
+            asked = clock()
             try:
-                return await self._ask(planned, attempt)
+                render = await self._ask(planned, attempt)
+                return replace(render, waited_s=render.waited_s + asked - came)
             except BudgetRefused:
                 if not await self._is_asked_again():
                     self._wake_one()

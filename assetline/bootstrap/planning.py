@@ -11,10 +11,11 @@ from assetline.backends.replicate.catalog import ReplicateModel, load_models
 from assetline.catalogue import load_catalogue
 from assetline.errors import ObjectMissing, OptionError
 from assetline.plan import CampaignPlan, Fleet, Workers, World, campaign_slug, plan_campaign
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from assetline.sheet import Limits, read_sheet
 from assetline.store.check import ProbedStore
+from assetline.store.existing import find_originals
 from assetline.workflow import Workflow, load_workflows
 
 FPO = "fpo"
@@ -135,6 +136,13 @@ def plan_sheet(address: str, options: RunOptions, settings: Settings, workers: W
     plan = plan_campaign(campaign, sheet, world, rows=options.rows, only_valid=options.only_valid)
     references = {sha256: reader(written) for sha256, written in plan.references.items()}
     return Planning(source, plan, lanes, workflows, references, world.fleet, models)
+
+
+def stored_keys(planning: Planning, options: RunOptions, settings: Settings) -> set[str]:
+    """The keys of those requests whose pictures the store has. Raises StoreUnreachable."""
+    store = open_store(options.store or settings.store, settings)
+    found = find_originals(store, planning.plan.campaign, planning.plan.requests)
+    return {original.planned.request.key for original in found}
 
 
 def load_replicate_models(settings: Settings) -> dict[str, ReplicateModel]:

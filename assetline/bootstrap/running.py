@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -17,18 +17,19 @@ from assetline.backends.comfyui import ComfyUISettings
 from assetline.backends.fpo import FpoBackend
 from assetline.bootstrap.informed import InformedBackend
 from assetline.bootstrap.learning import learned_speeds
-from assetline.bootstrap.money import before_spending, may_cost
+from assetline.bootstrap.money import before_spending, may_cost, money_now
+from assetline.bootstrap.overflowing import LiveOverflow
 from assetline.bootstrap.planning import FPO, REPLICATE, Planning, lane_kinds, limits_of, open_store
 from assetline.dispatch import DispatchOptions, Lane
 from assetline.errors import LedgerUnreachable, SheetError
 from assetline.pipeline import RunJob
 from assetline.plan import NO_OVERFLOW
-from assetline.records import PlannedRequest, RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from assetline.store.layout import new_run_id
-from assetline.workflow import Workflow, affinity
 
 if TYPE_CHECKING:
+    from assetline.backends.replicate.options import Clock  # brings httpx
     from assetline.ledger import Ledger  # brings SQLAlchemy, which takes 0.3 s
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,11 @@ COMFYUI_SLOTS = 2  # one prompt running and one ahead, so that the worker never 
 
 @asynccontextmanager
 async def open_job(
-    planning: Planning, options: RunOptions, settings: Settings, *, flow_run: str = ""
+    planning: Planning, options: RunOptions, settings: Settings, *, flow_run: str = "", clock: Clock | None = None
 ) -> AsyncIterator[RunJob]:
     """The job of a planned campaign, its lanes open, with what earlier runs have learned of their speed.
+
+    `clock` is for what is paid: the time by which attempts are waited for, and written down.
 
     Raises SheetError when the sheet has errors, OptionError, and where money is to be spent LedgerUnreachable, and
     BudgetRefused when no cap lets anything be made.
@@ -48,7 +51,7 @@ async def open_job(
     if not planning.plan.ok:
         raise SheetError(planning.plan.problems)
     run_id = new_run_id(datetime.now(UTC), secrets.token_bytes(3))
-    async with _opened_ledger(planning, options, settings) as ledger:
+    async with _opened_ledger(planning, options, settings, clock) as ledger:
         overflow = NO_OVERFLOW
         if ledger and may_cost(planning, options, settings):
             overflow = await asyncio.to_thread(before_spending, planning, options, settings, ledger)
@@ -56,7 +59,10 @@ async def open_job(
         if ledger and (overflow.requests or REPLICATE in planning.lanes):
             from assetline.bootstrap.paying import Paying, open_paid_lane  # noqa: PLC0415 - httpx, the client: 0.5 s
 
-            lanes.append(open_paid_lane(planning, options, settings, Paying(ledger, run_id, overflow.requests)))
+            paying = Paying(ledger, run_id, overflow.requests, clock)
+            lanes.append(open_paid_lane(planning, options, settings, paying))
+        money = partial(asyncio.to_thread, money_now, planning, options, settings, ledger, run_id)
+        relief = LiveOverflow(overflow, money)
         try:
             async with learned_speeds(ledger, [lane.name for lane in lanes]) as speeds:
                 yield RunJob(
@@ -66,14 +72,16 @@ async def open_job(
                     lanes=lanes,
                     dispatch=DispatchOptions(
                         patience_s=settings.lane_patience_s,
-                        affinity=partial(_affinity, planning.workflows),
+                        affinity=planning.fleet.affinity,
                         speeds=speeds,
+                        overflow=relief if overflow.requests else None,
                     ),
                     references=planning.references,
                     flow_run=flow_run,
                     run_id=run_id,
                     limits=limits_of(settings),
                     spent=partial(_spent, ledger, run_id),
+                    overflowed=relief.record,
                 )
         finally:
             for lane in lanes:
@@ -81,7 +89,9 @@ async def open_job(
 
 
 @asynccontextmanager
-async def _opened_ledger(planning: Planning, options: RunOptions, settings: Settings) -> AsyncIterator[Ledger | None]:
+async def _opened_ledger(
+    planning: Planning, options: RunOptions, settings: Settings, clock: Clock | None
+) -> AsyncIterator[Ledger | None]:
     """The ledger, where lanes have speeds worth keeping or cost money; placeholders need none."""
     if set(planning.lanes) <= {FPO}:
         yield None
@@ -89,7 +99,7 @@ async def _opened_ledger(planning: Planning, options: RunOptions, settings: Sett
     from assetline.bootstrap.ledgers import open_for_run  # noqa: PLC0415 - brings SQLAlchemy, which takes 0.3 s
 
     paid = REPLICATE in planning.lanes or may_cost(planning, options, settings)
-    ledger = await asyncio.to_thread(open_for_run, settings, paid=paid)
+    ledger = await asyncio.to_thread(open_for_run, settings, paid=paid, clock=clock.wall if clock else None)
     try:
         yield ledger
     finally:
@@ -116,7 +126,7 @@ def _open_lane(name: str, kind: str, planning: Planning, settings: Settings) -> 
     if kind == FPO:
         backend: Backend = FpoBackend()
         return Lane(backend, slots=os.cpu_count() or 1)
-    comfyui = ComfyUISettings(run_s=settings.request_timeout_s)
+    comfyui = ComfyUISettings(run_s=settings.picture_timeout_s, request_s=settings.request_timeout_s)
     backend = InformedBackend(
         name,
         planning.workflows,
@@ -126,9 +136,3 @@ def _open_lane(name: str, kind: str, planning: Planning, settings: Settings) -> 
         fleet=planning.fleet,
     )
     return Lane(backend, slots=COMFYUI_SLOTS, ahead=COMFYUI_SLOTS - 1)
-
-
-def _affinity(workflows: Mapping[str, Workflow], planned: PlannedRequest) -> str:
-    """What a request wants loaded: the workflow's wiring and model files."""
-    workflow = workflows.get(planned.request.workflow or "")
-    return affinity(workflow, planned.request) if workflow else ""

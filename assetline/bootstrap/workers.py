@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from assetline.bootstrap.planning import lane_kinds, lane_label, lane_names
 from assetline.errors import BackendError
 from assetline.plan import Capability, Workers
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 
 _asked: ContextVar[Workers | None] = ContextVar("assetline_workers", default=None)

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 
 from assetline.contact_sheet import page
 from assetline.contact_sheet.page import Leaf, RowGroup, Sheet
+from assetline.contact_sheet.retired import shown_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from assetline.records import Outcome, RunRecord
+    from assetline.records import Outcome
+    from assetline.run_records import RunRecord
+    from assetline.store.history import RetiredRow
     from assetline.timeline import Timeline
+
+__all__ = ["paged", "shown_of", "write_contact_sheet"]
 
 PICTURES_PER_PAGE = 1000  # about 15 MB of thumbnails; a page of 5,000 still worked, but no mail server takes it
 
@@ -27,15 +32,18 @@ def write_contact_sheet(
     thumbnail: Callable[[Outcome], bytes | None],
     folder: Path,
     timeline: Timeline | None = None,
+    *,
+    retired: Sequence[RetiredRow] = (),
 ) -> list[Path]:
     """Write `contact-sheet.html`, and `contact-sheet-2.html` and so on past 1,000 pictures, into `folder`.
 
     `thumbnail` gives the 256 px picture of an outcome, or None; it is asked for one picture at a time, in order, and
-    only where the outcome has an asset. The first page shows the `timeline` of the lanes, if there is one. Returns the
-    pages' paths, the first one first. A row is not split between pages unless it alone fills more than one.
+    only where the outcome has an asset. The first page shows the `timeline` of the lanes, if there is one; the last one
+    has a folded part on the rows that are `retired`, with the pictures of `shown_of`. Returns the pages' paths, the
+    first one first. A row is not split between pages unless it alone fills more than one.
     """
     leaves = paged(outcomes)
-    sheet = Sheet(run=run, leaves=leaves, thumbnail=thumbnail, anchors=page.anchors(leaves), timeline=timeline)
+    sheet = Sheet(run, leaves, thumbnail, page.anchors(leaves), timeline, tuple(retired))
     paths = [folder / leaf.name for leaf in leaves]
     for leaf, path in zip(leaves, paths, strict=True):
         with path.open("w", encoding="utf-8", newline="\n") as file:

@@ -13,13 +13,17 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from assetline.contact_sheet.inline import data_uri
 from assetline.contact_sheet.lanes import lanes_section, lanes_style
-from assetline.records import FPO_MODEL, STATUSES, Outcome, RunRecord, Status
+from assetline.contact_sheet.retired import retired_section
+from assetline.records import FPO_MODEL, STATUSES, Outcome, Status
+from assetline.run_records import RunRecord
 from assetline.store.layout import run_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from assetline.store.history import RetiredRow
     from assetline.timeline import Timeline
 
 # A mark and a word for each status, so that nothing is told by colour alone.
@@ -74,7 +78,7 @@ class Anchor:
 class Sheet:
     """All that the pages of one contact sheet share. `anchors` is keyed by request key and by the original's key.
 
-    The first page shows the `timeline`, where there is one.
+    The first page shows the `timeline`, where there is one, the last one the rows that are `retired`.
     """
 
     run: RunRecord
@@ -82,6 +86,7 @@ class Sheet:
     thumbnail: Callable[[Outcome], bytes | None]
     anchors: dict[str, Anchor]
     timeline: Timeline | None = None
+    retired: tuple[RetiredRow, ...] = ()
 
     def link(self, key: str) -> str:
         """The relative, percent-encoded address of a store key, seen from the run's folder."""
@@ -119,6 +124,8 @@ def render(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
         yield '<p class="nothing">This run has no pictures.</p>\n'
     yield '<p class="nothing" id="nothing" hidden>No picture matches. <button type="button">Show all</button></p>\n'
     yield "</main>\n"
+    if sheet.retired and leaf is sheet.leaves[-1]:
+        yield from retired_section(sheet.retired, sheet)
     yield _pager(sheet.leaves, leaf)
     yield FOOTER
     yield from (_asset("view.html"), "<script>", _asset("page.js"), "</script>\n</body>\n</html>\n")
@@ -263,7 +270,7 @@ def _picture(sheet: Sheet, outcome: Outcome) -> str:
         )
     data = sheet.thumbnail(outcome)
     image = (
-        f'<img src="data:{_media_type(data)};base64,{base64.b64encode(data).decode()}" width="{asset.width}" '
+        f'<img src="{data_uri(data)}" width="{asset.width}" '
         f'height="{asset.height}" alt="{escape(outcome.label)}: {outcome.status}" loading="lazy" decoding="async">'
         if data
         else f'<span class="lost">no preview<br>of {escape(outcome.label)}</span>'
@@ -280,12 +287,6 @@ def _badge(outcome: Outcome) -> str:
     if outcome.model == FPO_MODEL:
         return '<abbr class="badge fpo" title="For position only: a placeholder">FPO</abbr>'
     return '<abbr class="badge" title="Made by a generative model">AI</abbr>'
-
-
-def _media_type(data: bytes) -> str:
-    if data.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if data[8:12] == b"WEBP" else "image/jpeg"
 
 
 def _reason(sheet: Sheet, leaf: Leaf, outcome: Outcome) -> str:

@@ -4,48 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from math import inf
 
 from assetline.dispatch.batch import Batch, Done, Make, UnderWay
-from assetline.dispatch.events import Kind, LaneEvent, Listen
+from assetline.dispatch.events import Kind, LaneEvent
 from assetline.dispatch.health import Fault, Health, Place
 from assetline.dispatch.lane import Lane, Slot, Work
+from assetline.dispatch.options import DispatchOptions
 from assetline.dispatch.reasons import why_nobody
 from assetline.dispatch.request_queue import RequestQueue
+from assetline.dispatch.reviewer import Reviewer
 from assetline.dispatch.scheduler import FRESH_S
-from assetline.dispatch.speeds import Speeds
 from assetline.dispatch.ticket import Ticket
 from assetline.errors import AssetlineError, BackendUnavailable
-from assetline.policy import DEFAULT_POLICY, RetryPolicy
 from assetline.records import Made, Outcome, PlannedRequest
 
 log = logging.getLogger(__name__)
 
 URGENT_UNSTORED = 2  # interactive pictures beyond `unstored`, so that these do not wait for a campaign's store
-
-
-@dataclass(frozen=True)
-class DispatchOptions:
-    """How a run treats its lanes.
-
-    `patience_s`: how long a lane may stay away, or fail whatever it is given, before requests that only it can make
-    fail. `unstored`: pictures that may be checked and stored while the slots are busy again (about 6 MB each at
-    1024 px), which bounds memory; two more if they are interactive. `affinity` names what a request wants loaded
-    (checkpoint, LoRA, ControlNet). `speeds`: what is known of the lanes, and is learned here. `listen` hears of
-    everything that happens on them.
-    """
-
-    policy: RetryPolicy = DEFAULT_POLICY
-    patience_s: float = 120.0
-    unstored: int = 8
-    affinity: Callable[[PlannedRequest], str] = lambda _planned: ""
-    speeds: Speeds = field(default_factory=Speeds)
-    listen: Listen = lambda _event: None
 
 
 class Dispatcher:
@@ -64,6 +44,10 @@ class Dispatcher:
         self._options = options or DispatchOptions()
         self._health = Health(self._options.patience_s, self._told)
         self._queue = RequestQueue(self._lanes, self._options.speeds, self._health)
+        for lane in self._lanes:
+            if not lane.loads:
+                self._options.speeds.loads_nothing(lane.name)
+        self._reviewer = Reviewer(self._options.overflow, self._lanes, self._queue, self._options.speeds, self._health)
         self._numbers = count()
         self._live = 0
         self._live_limit = sum(lane.slots for lane in self._lanes) + self._options.unstored
@@ -107,9 +91,11 @@ class Dispatcher:
                 lane.listen = partial(self._heard, lane)
                 if not lane.is_up:
                     self._heard(lane, "down", None, lane.fault)
+            reviewing = self._background.create_task(self._reviewer.keep_deciding(lambda: self._is_paused, self._look))
             try:
                 yield
             finally:
+                reviewing.cancel()
                 await self._end()
 
     async def make_all(self, batch: Batch) -> None:
@@ -184,9 +170,15 @@ class Dispatcher:
         tickets = [self._ticket(planned, under_way.batch) for planned in requests]
         under_way.open.update(ticket.number for ticket in tickets)
         self._homes.update((ticket.number, under_way) for ticket in tickets)
-        for ticket in self._queue.fill(tickets):
-            self._finish(ticket, _failed(ticket, why_nobody(ticket, self._lanes, self._health)))
+        self._end_or_let_go(self._queue.fill(tickets, self._now()))
         self._look()
+
+    def _end_or_let_go(self, homeless: Sequence[Ticket]) -> None:
+        """Fresh tickets that nobody can make go where they were kept from, if they may; else they end."""
+        going = {ticket for ticket in homeless if ticket.let_go()}
+        ending = [ticket for ticket in homeless if ticket not in going]
+        for ticket in [*ending, *self._queue.fill(going, self._now())]:
+            self._finish(ticket, _failed(ticket, why_nobody(ticket, self._lanes, self._health)))
 
     def _ticket(self, planned: PlannedRequest, batch: Batch) -> Ticket:
         ticket = Ticket(planned, next(self._numbers), self._options.affinity(planned))
@@ -195,6 +187,7 @@ class Dispatcher:
         ticket.policy = self._options.policy
         ticket.wait_for_slot = self._wait_for_slot
         ticket.judge = self._judge
+        self._reviewer.receive(ticket)
         return ticket
 
     async def _make(self, ticket: Ticket, home: UnderWay) -> None:
@@ -212,6 +205,7 @@ class Dispatcher:
         self._finish(ticket, made)
 
     def _finish(self, ticket: Ticket, made: Made) -> None:
+        self._reviewer.ended(ticket)
         self._homes.pop(ticket.number).finish(ticket.number, made)
 
     # --- handing out
@@ -259,6 +253,7 @@ class Dispatcher:
             ticket.entered.set_result(slot)
         else:
             ticket.slot = slot
+            self._reviewer.took(ticket)
             home = self._homes[ticket.number]
             home.tasks.create_task(self._make(ticket, home))
         return True
@@ -286,7 +281,8 @@ class Dispatcher:
         """Queue a ticket whose try failed; wait until a lane takes it. Raises BackendUnavailable when none is left."""
         if self._homes[ticket.number].is_stopped:
             raise asyncio.CancelledError  # the run is being stopped, and nothing is handed out any more
-        if self._queue.is_homeless(ticket, self._now()) and not self._is_paused:
+        is_homeless = self._queue.is_homeless(ticket, self._now()) and not self._is_paused
+        if is_homeless and not ticket.let_go():
             raise BackendUnavailable(why_nobody(ticket, self._lanes, self._health))
         frees = not ticket.holds_picture
         self._live -= frees  # others must not wait for it
@@ -364,12 +360,16 @@ class Dispatcher:
         """End the requests that no lane can make any more; while all is paused, much can still be mended."""
         if self._is_paused:
             return
+        fresh: list[Ticket] = []
         for ticket in self._queue.take_homeless(self._now()):
-            reason = why_nobody(ticket, self._lanes, self._health)
-            if ticket.entered:
-                ticket.entered.set_exception(BackendUnavailable(reason))
+            if not ticket.entered:
+                fresh.append(ticket)
+            elif ticket.let_go() and not self._queue.is_homeless(ticket, self._now()):
+                self._queue.put_back(ticket)
             else:
-                self._finish(ticket, _failed(ticket, reason))
+                reason = why_nobody(ticket, self._lanes, self._health)
+                ticket.entered.set_exception(BackendUnavailable(reason))
+        self._end_or_let_go(fresh)
 
     async def _end(self) -> None:
         """Stop everything, and wait until it has stopped."""

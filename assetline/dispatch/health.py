@@ -1,7 +1,8 @@
 """Who is trusted with what: quarantine after faults that are the worker's, and the way back. Nothing waits here.
 
 A place is a worker with one affinity, or a whole worker (affinity ""). It is shut after faults in a row; when its
-pause is over it is given one request, the canary: a picture opens it, another fault doubles the pause.
+pause is over it is given one request, the canary: a picture opens it, another fault doubles the pause. For one that
+waits for a person to act (`LaneClosed`) nothing waits.
 """
 
 from __future__ import annotations
@@ -57,9 +58,28 @@ class _Quarantine:
     """Since when and why, until when nothing is tried, and the request that is tried now (the canary)."""
 
     since: float
-    reason: str
+    error: AssetlineError
     until: float = 0.0
     canary: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why, in the words of its last fault."""
+        return str(self.error)
+
+    def said(self, now: float) -> str:
+        """Why, and for how long. One that went away is seen as quarantined only when it answers again."""
+        if isinstance(self.error, BackendUnavailable):
+            return (
+                f"It was away: {sentence(self.reason)} "
+                f"One picture tries it when it answers, in {self.until - now:.0f} s at the earliest."
+            )
+        return f"{sentence(self.reason)} Tried again in {self.until - now:.0f} s."
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether a person must act before it can be of use again."""
+        return isinstance(self.error, LaneClosed)
 
     def is_due(self, now: float) -> bool:
         return self.canary is None and now >= self.until
@@ -140,11 +160,17 @@ class Health:
         return not any(self._records[place].faults for place in _places(lane, affinity) if place in self._records)
 
     def is_hopeless(self, lane: str, affinity: str, now: float) -> bool:
-        """Whether it has been shut for longer than the patience, and the last canary has failed too."""
+        """Whether it has been shut for longer than the patience, and the last canary has failed too. At once where a
+        person must act.
+        """
         return any(
-            one.canary is None and now < one.until and now - one.since >= self._patience_s
+            one.canary is None and now < one.until and (one.is_closed or now - one.since >= self._patience_s)
             for _, one in self._shut(lane, affinity)
         )
+
+    def is_closed(self, lane: str, now: float) -> bool:
+        """Whether a person must act before the lane is of use; not when one request is to try whether he has."""
+        return any(one.is_closed and not one.is_due(now) for _, one in self._shut(lane, ""))
 
     def reason(self, lane: str, affinity: str) -> str:
         """Why it is shut; empty if it is not."""
@@ -170,14 +196,15 @@ class Health:
             return False
         record = self._records.setdefault(place, _Record())
         record.good, record.fault_at = 0, now
-        if quarantine and quarantine.canary == fault.request:
-            quarantine.canary, quarantine.reason = None, str(fault.error)
+        is_news = quarantine and isinstance(fault.error, LaneClosed) and not quarantine.is_closed
+        if quarantine and (quarantine.canary == fault.request or is_news):
+            quarantine.canary, quarantine.error = None, fault.error
             self._pause(place, quarantine, now)
         elif _counts(place, fault):
             record.faults[self._subject(place, fault)] = isinstance(fault.error, BackendUnavailable)
         is_plain = isinstance(fault.error, AT_ONCE) and not place[1]
         if not quarantine and (is_plain or len(record.faults) >= FAULTS):
-            quarantine = self._quarantines[place] = _Quarantine(now, str(fault.error))
+            quarantine = self._quarantines[place] = _Quarantine(now, fault.error)
             self._pause(place, quarantine, now)
         return quarantine is not None
 
@@ -190,8 +217,7 @@ class Health:
             quarantine.until = min(quarantine.until, deadline)
         if place[1] and (whole := self._quarantines.get((place[0], ""))):  # something else is to try the worker first
             quarantine.until = max(quarantine.until, whole.until + FIRST_PAUSE_S)
-        pause = f"Tried again in {quarantine.until - now:.0f} s."
-        self._tell("quarantined", place, f"{sentence(quarantine.reason)} {pause}")
+        self._tell("quarantined", place, quarantine.said(now))
 
     def _subject(self, place: Place, fault: Fault) -> object:
         """What must differ between two faults that shut a place: each outage counts, and each request; for a whole

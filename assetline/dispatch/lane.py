@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assetline.backends import Backend
 from assetline.dispatch.events import Kind
 from assetline.dispatch.situation import LaneState
 from assetline.dispatch.speeds import Speeds
-from assetline.errors import BackendError
+from assetline.errors import BackendError, LaneClosed
 
 log = logging.getLogger(__name__)
 
@@ -26,28 +26,35 @@ LATENESS = 0.5  # what is late by so much is expected to take half as long again
 class Work:
     """A request that a lane holds. `began`: when the lane turned to it, None while it waits behind another.
 
-    `loads`: whether its files are not the ones that were loaded then.
+    `loads`: whether its files are not the ones that were loaded then. `waited_s`: seconds since it began in which the
+    lane was not allowed to go on with it.
     """
 
     label: str
     affinity: str
     began: float | None = None
     loads: bool = False
+    waited_s: float = 0.0
 
 
 class Lane:
     """A backend with a number of slots, of which `ahead` wait behind the others: a ComfyUI worker runs one prompt at a
     time, and a second one ahead keeps it busy while the first picture is fetched. `work` is what it holds, in order.
+    A service begins one in `every_s` at most, and has every model at hand: nobody waits for it to load (`loads`).
 
     `lacks` holds the affinities that it refused for want of a model or a node, and has not made since. A lane that is
     down takes nothing; one that stayed away longer than the patience is gone: nothing waits for it any more, but it is
     asked on, and may come back.
     """
 
-    def __init__(self, backend: Backend, slots: int, ahead: int = 0) -> None:
+    def __init__(
+        self, backend: Backend, slots: int, ahead: int = 0, *, every_s: float = 0.0, loads: bool = True
+    ) -> None:
         self.backend = backend
         self.slots = slots
         self.at_once = slots - ahead
+        self.every_s = every_s
+        self.loads = loads
         self.work: list[Work] = []
         self.lacks: set[str] = set()
         self.fault = ""
@@ -73,7 +80,7 @@ class Lane:
     @property
     def loaded(self) -> str:
         """The affinity that it will have loaded when it has done what it holds."""
-        return self.work[-1].affinity if self.work else self._loaded
+        return self.work[-1].affinity if self.work and self.loads else self._loaded
 
     def take(self, label: str, affinity: str, now: float) -> Work:
         """Hold one more request; it begins at once if none is before it."""
@@ -86,9 +93,9 @@ class Lane:
     def drop(self, work: Work, now: float, failure: str | None) -> float | None:
         """Let a request go, and begin the next. The seconds that it took, if its picture was made (no `failure`)."""
         self.work.remove(work)
-        seconds = None if failure is not None or work.began is None else now - work.began
+        seconds = None if failure is not None or work.began is None else max(now - work.began - work.waited_s, 0.0)
         if work.began is not None:
-            self._loaded = "" if failure is not None else work.affinity
+            self._loaded = "" if failure is not None or not self.loads else work.affinity
         self.listen("made" if failure is None else "failed", work, f"{seconds:.3f}" if seconds else failure or "")
         self._begin(now)
         return seconds
@@ -98,11 +105,13 @@ class Lane:
         left, loaded = 0.0, self._loaded
         for work in self.work:
             expected = speeds.seconds(self.name, work.affinity)
-            if work.affinity != loaded:
+            if self.loads and work.affinity != loaded:
                 expected += speeds.load_seconds(self.name, work.affinity)
             left += expected if work.began is None else _still(expected, now - work.began)
-            loaded = work.affinity
-        return LaneState(self.name, now + left / self.at_once, loaded, len(self.work), self.at_once)
+            loaded = work.affinity if self.loads else ""
+        left = max(left / self.at_once, len(self.work) * self.every_s)
+        busy = LaneState(self.name, now + left, loaded, len(self.work), self.at_once)
+        return replace(busy, every_s=self.every_s, loads=self.loads)
 
     def fail(self, reason: str) -> None:
         """It does not answer. What it had loaded may be gone when it does again."""
@@ -113,7 +122,10 @@ class Lane:
             self.listen("down", None, reason)
 
     async def recover(self, patience_s: float) -> None:
-        """Ask after growing pauses until it answers; after `patience_s` it is gone, and asked on."""
+        """Ask after growing pauses until it answers; after `patience_s` it is gone, and asked on.
+
+        One that waits for a person to act is gone at once.
+        """
         clock = asyncio.get_running_loop().time
         deadline = clock() + patience_s
         pause_s = FIRST_PAUSE_S
@@ -126,6 +138,7 @@ class Lane:
             except BackendError as error:
                 self.fault = str(error)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                deadline = clock() if isinstance(error, LaneClosed) else deadline
                 self.listen("waiting", None, f"{deadline - clock():.0f}")
             else:
                 return self._come_back(clock())
@@ -146,7 +159,7 @@ class Lane:
             return
         for work in self.work[: self.at_once]:
             if work.began is None:
-                work.began, work.loads = now, work.affinity != self._loaded
+                work.began, work.loads = now, self.loads and work.affinity != self._loaded
                 self.listen("began", work, "load" if work.loads else "")
 
 

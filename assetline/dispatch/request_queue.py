@@ -6,7 +6,7 @@ Nothing waits here; the choice is the scheduler's.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -43,15 +43,14 @@ class RequestQueue:
     def __bool__(self) -> bool:
         return bool(self._returned) or any(self._fresh.values())
 
-    def fill(self, tickets: Iterable[Ticket]) -> list[Ticket]:
+    def fill(self, tickets: Iterable[Ticket], now: float) -> list[Ticket]:
         """Queue fresh tickets; give back those that no lane can make."""
         homeless = []
         for ticket in tickets:
-            lanes = frozenset(lane for lane in self._lanes if ticket.suits(lane))
-            if all(lane.gone for lane in lanes):
+            kind = self._kind_of(ticket)
+            if all(lane.gone or self._health.is_closed(lane.name, now) for lane in kind[0]):
                 homeless.append(ticket)
             else:
-                kind = lanes, ticket.affinity, ticket.priority, ticket.campaign
                 self._fresh.setdefault(kind, deque()).append(ticket)
         self.changed()
         return homeless
@@ -59,6 +58,34 @@ class RequestQueue:
     def put_back(self, ticket: Ticket) -> None:
         """Queue a ticket whose try failed."""
         self._returned.append(ticket)
+        self.changed()
+
+    def lines(self) -> Iterator[tuple[frozenset[Lane], str, Sequence[Ticket]]]:
+        """All that waits, with the lanes that suit; nothing of paused campaigns."""
+        for (lanes, affinity, _, campaign), tickets in self._fresh.items():
+            if tickets and campaign not in self.paused:
+                yield lanes, affinity, list(tickets)
+        for ticket in self._returned:
+            if not self._is_paused(ticket):
+                yield frozenset(self._suited(ticket)), ticket.affinity, [ticket]
+
+    def let_go(self, numbers: Collection[int]) -> None:
+        """Of what is kept from a lane these may go there, and those that nobody else is left for; all others stay."""
+        for ticket in self._returned:
+            ticket.goes = ticket.may_go and (ticket.number in numbers or _has_no_other(ticket, self._lanes))
+        moved: list[Ticket] = []
+        for (lanes, *_), tickets in self._fresh.items():
+            new = [ticket for ticket in tickets if ticket.may_go and ticket.goes != (ticket.number in numbers)]
+            new = [ticket for ticket in new if not (ticket.goes and _has_no_other(ticket, lanes))]
+            if new:
+                here = set(new)
+                kept = [ticket for ticket in tickets if ticket not in here]
+                tickets.clear()
+                tickets.extend(kept)
+                moved += new
+        for ticket in moved:
+            ticket.goes = not ticket.goes
+        self._put_in_order(moved)
         self.changed()
 
     def withdraw(self, ticket: Ticket) -> None:
@@ -89,6 +116,22 @@ class RequestQueue:
                 return self._taken(ticket, lane)
             self.changed()  # it was taken past the plan
         return None
+
+    def _put_in_order(self, tickets: Iterable[Ticket]) -> None:
+        """Queue fresh tickets that were in the queue before, each where it would have been."""
+        kinds = set()
+        for ticket in tickets:
+            kind = self._kind_of(ticket)
+            self._fresh.setdefault(kind, deque()).append(ticket)
+            kinds.add(kind)
+        for kind in kinds:
+            ordered = sorted(self._fresh[kind], key=lambda ticket: ticket.number)
+            self._fresh[kind].clear()
+            self._fresh[kind].extend(ordered)
+
+    def _kind_of(self, ticket: Ticket) -> Kind:
+        lanes = frozenset(lane for lane in self._lanes if ticket.suits(lane))
+        return lanes, ticket.affinity, ticket.priority, ticket.campaign
 
     def take_past_limit(self, lane: Lane, now: float, *, urgent: bool) -> Ticket | None:
         """The first that came back, or is `urgent`, and that `lane` may try, without regard to what is loaded."""
@@ -212,6 +255,11 @@ class RequestQueue:
         others = [lane for lane in able if lane not in ticket.avoided]
         clean = [lane for lane in others if self._health.is_clean(lane.name, ticket.affinity)]
         return clean or others or able
+
+
+def _has_no_other(ticket: Ticket, lanes: Iterable[Lane]) -> bool:
+    """Whether nobody of these is left but the lane that it was kept from."""
+    return all(lane.gone for lane in lanes if lane is not ticket.reserve and ticket.suits(lane))
 
 
 def _able(lanes: Iterable[Lane], affinity: str) -> list[Lane]:

@@ -1,6 +1,6 @@
 """Which group a lane takes from next, or none: from what waits, what the lanes do and how fast they are. No waiting.
 
-The rest is planned to its end (`assignment`), highest priority first and campaigns of equal priority in rounds
+The rest is planned to its end (`plan.assignment`), highest priority first and campaigns of equal priority in rounds
 (`fair_share`), and the asking lane gets what the plan gives it. A plan is kept as long as the lanes keep to it.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from math import inf
 
-from assetline.dispatch.assignment import Rest, assign
 from assetline.dispatch.fair_share import FairShare
 from assetline.dispatch.situation import URGENT, Group, LaneState, Situation
 from assetline.dispatch.speeds import Speeds
+from assetline.plan.assignment import Rest, assign
 
 FRESH_S = 1.0  # so old may a plan be by which a lane is told to wait
 TOLERANCE = 1.0  # of a picture, by which a lane may be early or late before the rest is planned anew
@@ -215,7 +215,12 @@ class _Plan:
         }
 
     def _in_order(self, lane: LaneState, stops: list[_Stop]) -> list[_Stop]:
-        """What has waited too long, then what is loaded, then the small ones: the last is shared with most lanes."""
+        """What has waited too long, then what is loaded, then the small ones: the last is shared with most lanes.
+
+        Where nothing is loaded, what takes longest first: it then ends while the rest is made.
+        """
+        if not lane.loads and not self._is_shared:
+            return sorted(stops, key=lambda stop: (-self._seconds_of(lane, stop), stop.group.oldest))
         loaded = self._loaded[lane.name]
         if loaded:
             self._find_overdue(stops, loaded, self._streak_s(lane, loaded))
@@ -246,8 +251,11 @@ class _Plan:
     def _load(self, lane: LaneState, loaded: str, affinity: str) -> float:
         return 0.0 if affinity == loaded else self._speeds.load_seconds(lane.name, affinity)
 
+    def _seconds_of(self, lane: LaneState, stop: _Stop) -> float:
+        return self._speeds.seconds(lane.name, stop.group.affinity)
+
     def _seconds(self, lane: LaneState, affinity: str) -> float:
-        return self._speeds.seconds(lane.name, affinity) / lane.at_once
+        return max(self._speeds.seconds(lane.name, affinity) / lane.at_once, lane.every_s)
 
 
 def _kind(stop: _Stop, loaded: str, size: Mapping[str, int]) -> tuple[bool, bool, int, str, int]:

@@ -38,7 +38,7 @@ class LaneState:
     """A lane that is up. `free_at`: when it will have done what it holds; `loaded`: what it has loaded then.
 
     `holds`: requests that it has; `at_once`: how many it works on at the same time. `yields`: it has made so many
-    urgent ones in a row that something else has its turn.
+    urgent ones in a row that something else has its turn. `every_s`, `loads`: as a `Lane` has them.
     """
 
     name: str
@@ -47,6 +47,8 @@ class LaneState:
     holds: int = 0
     at_once: int = 1
     yields: bool = False
+    every_s: float = 0.0
+    loads: bool = True
 
 
 @dataclass(frozen=True, slots=True)

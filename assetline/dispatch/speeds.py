@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from assetline.ledger_records import Speed
+from assetline.plan.pace import ratios_and_bases
 
 DEFAULT_SECONDS = 5.0  # a picture and a load of which nothing is known: only their proportion matters, and only
 DEFAULT_LOAD_SECONDS = 10.0  # until the first pictures of a fleet have ended
@@ -18,7 +19,6 @@ REMEMBERED = 4  # as many pictures weighs what an earlier run has learned, so th
 NOTEWORTHY = 0.1  # an estimate that moved by less does not ask for a new plan
 LEAST_SHARE = 0.1  # of a picture that came with its load, when loads elsewhere were as long as all of it
 LEAST_SECONDS = 0.001  # of anything, so that instant lanes can be compared
-ROUNDS = 3  # of taking the medians of lanes and of affinities in turn; more change nothing
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Speeds:
     def __init__(self, rows: Iterable[Speed] = ()) -> None:
         self.version = 0
         self._lanes: set[str] = set()
+        self._services: set[str] = set()
         self._seen: dict[tuple[str, str], _Seen] = {}
         self._loads: dict[str, float] = {}  # by affinity, the median of the lanes
         self._told: dict[tuple[str, str], tuple[float, float]] = {}
@@ -69,6 +70,10 @@ class Speeds:
             seen.first.append(seconds)
         self._settle(lane, affinity)
 
+    def loads_nothing(self, lane: str) -> None:
+        """The lane is a service, which has every model at hand."""
+        self._services.add(lane)
+
     def knows(self, lane: str) -> bool:
         """Whether a picture of any kind has ended on the lane."""
         return lane in self._lanes
@@ -84,7 +89,7 @@ class Speeds:
 
     def load_seconds(self, lane: str, affinity: str) -> float:
         """Seconds to load: seen here, else on other lanes; else unknown, and not taken for a short one."""
-        if not affinity:
+        if not affinity or lane in self._services:
             return 0.0
         found = self._load_seen(lane, affinity)
         return DEFAULT_LOAD_SECONDS if found is None else found
@@ -144,18 +149,12 @@ class Speeds:
         if self._fitted == self.version:
             return
         self._fitted = self.version
-        known = {key: seconds for key in self._seen if (seconds := self._known(*key)) is not None}
-        self._lane_ratio = dict.fromkeys({lane for lane, _ in known}, 1.0)
-        for _ in range(ROUNDS):
-            self._base = _medians((affinity, s / self._lane_ratio[lane]) for (lane, affinity), s in known.items())
-            self._lane_ratio = _medians((lane, s / self._base[affinity]) for (lane, affinity), s in known.items())
-
-
-def _medians(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    lists: dict[str, list[float]] = {}
-    for key, value in pairs:
-        lists.setdefault(key, []).append(value)
-    return {key: _median(values) or DEFAULT_SECONDS for key, values in lists.items()}
+        known = {
+            key: (seconds, seen.samples)
+            for key, seen in self._seen.items()
+            if (seconds := self._known(*key)) is not None
+        }
+        self._lane_ratio, self._base = ratios_and_bases(known, self._lane_ratio)
 
 
 def _median(values: Iterable[float]) -> float:

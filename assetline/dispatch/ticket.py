@@ -8,11 +8,23 @@ from collections.abc import Awaitable, Callable
 
 from assetline.dispatch.lane import Lane, Slot
 from assetline.dispatch.situation import URGENT
-from assetline.errors import AssetlineError, BackendError, BackendUnavailable, LaneClosed, LaneUnsuited
+from assetline.errors import (
+    AssetlineError,
+    BackendError,
+    BackendUnavailable,
+    JobLost,
+    JobStalled,
+    LaneClosed,
+    LaneUnsuited,
+    RequestUnsuited,
+)
 from assetline.policy import DEFAULT_POLICY, is_detour
 from assetline.records import Attempt, PlannedRequest, Render
 
 log = logging.getLogger(__name__)
+
+# Of these no prompt is the cause, whatever it says; after all else a request is not sent where it costs money.
+BLAMELESS = (BackendUnavailable, LaneUnsuited, JobLost, JobStalled)
 
 
 class Ticket:
@@ -21,7 +33,8 @@ class Ticket:
     `wait_for_slot` puts it back into the queue and answers when another lane has pulled it. `judge` hears of each
     failed try, and says whether it was the worker's rather than the request's. `since`: when it came, `made_at`: when
     its picture came, in seconds on the event loop's clock. `campaign` shares the lanes with others of its priority.
-    `holds_picture`: the bytes of a picture that cannot be used may still be in memory.
+    `holds_picture`: the bytes of a picture that cannot be used may still be in memory. `reserve` is the lane that it is
+    kept from unless it `goes`: where it would cost money.
     """
 
     def __init__(self, planned: PlannedRequest, number: int, affinity: str) -> None:
@@ -33,6 +46,8 @@ class Ticket:
         self.attempts: list[Attempt] = []
         self.unsuited: set[Lane] = set()
         self.avoided: set[Lane] = set()
+        self.reserve: Lane | None = None
+        self.goes = False
         self.since = 0.0
         self.made_at: float | None = None
         self.holds_picture = False
@@ -42,6 +57,12 @@ class Ticket:
         self.wait_for_slot: Callable[[Ticket], Awaitable[Slot]] | None = None
         self.judge: Callable[[Ticket, AssetlineError], bool] = lambda _ticket, _error: False
         self._detours = 0
+        self._may_be_to_blame = False
+
+    @property
+    def may_go(self) -> bool:
+        """Whether there is a lane that it is kept from, which could make it, and no try has failed by its own fault."""
+        return self.reserve is not None and self.reserve not in self.unsuited and not self._may_be_to_blame
 
     @property
     def priority(self) -> float:
@@ -55,7 +76,15 @@ class Ticket:
 
     def suits(self, lane: Lane) -> bool:
         """Whether `lane` may make it at all, when it is there."""
+        if lane is self.reserve and not self.goes:
+            return False
         return lane not in self.unsuited and lane.backend.suits(self.planned)
+
+    def let_go(self) -> bool:
+        """Let it go to the lane that it was kept from, since no other is left; whether that is anything new."""
+        is_new = self.may_go and not self.goes
+        self.goes = self.goes or is_new
+        return is_new
 
     async def generate(self) -> Render:
         """Make the picture on the lane that pulled the ticket; the slot is free as soon as the bytes are here.
@@ -67,6 +96,8 @@ class Ticket:
         try:
             render = await slot.lane.backend.generate(self.planned, len(self.attempts) + 1)
             failure, self.made_at = None, asyncio.get_running_loop().time()
+            if slot.work:
+                slot.work.waited_s = render.waited_s
         except BackendError as error:
             failure = str(error)
             if isinstance(error, BackendUnavailable):
@@ -95,11 +126,13 @@ class Ticket:
         self.holds_picture = not isinstance(error, BackendError)
         is_the_workers = self.judge(self, error)
         self._detours += is_the_workers or is_detour(error)
+        if lane is not self.reserve and not isinstance(error, BLAMELESS):
+            self._may_be_to_blame, self.goes = True, False
         if not isinstance(error, LaneUnsuited) or isinstance(error, LaneClosed):
             self.avoided.add(lane)
             return
         self.unsuited.add(lane)
-        if self.affinity:
+        if self.affinity and not isinstance(error, RequestUnsuited):
             lane.lacks.add(self.affinity)
 
     def _held(self) -> Slot:

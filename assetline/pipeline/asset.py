@@ -26,6 +26,7 @@ from assetline.errors import (
 )
 from assetline.images import inspect
 from assetline.pipeline.pool import WorkPool
+from assetline.pipeline.renditions import RenditionMaker
 from assetline.provenance import DigitalSource, Published, PublishFacts, publish, read_sidecar, sidecar_json
 from assetline.records import (
     FPO_MODEL,
@@ -147,7 +148,21 @@ def keep_stored(original: str, planned: PlannedRequest, bench: Bench, attempts: 
         raise StoreError(f"{sidecar_key(original)}: {error} {remedy}") from error
     if sidecar.request_key != planned.request.key:
         raise _foreign(original, sidecar.request_key)
-    return from_sidecar(planned, sidecar, attempts)
+    return from_sidecar(planned, _with_new_renditions(sidecar, planned, bench), attempts)
+
+
+def _with_new_renditions(sidecar: Sidecar, planned: PlannedRequest, bench: Bench) -> Sidecar:
+    """The sidecar with the files of channels that the row has got since; written again only where there are any."""
+    asset = sidecar.asset if sidecar.rejected else _renditions(planned, bench).complete(sidecar.asset)
+    if asset == sidecar.asset:
+        return sidecar
+    completed = sidecar.model_copy(update={"asset": asset})
+    bench.store.put(asset.sidecar, sidecar_json(completed))
+    return completed
+
+
+def _renditions(planned: PlannedRequest, bench: Bench) -> RenditionMaker:
+    return RenditionMaker(bench.store, bench.campaign, planned, _facts(planned))
 
 
 def from_sidecar(planned: PlannedRequest, sidecar: Sidecar, attempts: tuple[Attempt, ...] = ()) -> Made:
@@ -155,8 +170,17 @@ def from_sidecar(planned: PlannedRequest, sidecar: Sidecar, attempts: tuple[Atte
     facts = {"asset": sidecar.asset, "attempts": attempts}
     if sidecar.rejected:
         return Made(Outcome.of(planned, "rejected", sidecar.rejected.reason, **facts), sidecar.fingerprint)
-    reason = f"Made before, on {sidecar.asset.created_at[:10]}; the request is the same."
+    told = f"Made before, on {sidecar.asset.created_at[:10]}; the request is the same."
+    reason = " ".join(filter(None, [told, instead(sidecar.asset, planned)]))
     return Made(Outcome.of(planned, "reused", reason, **facts), sidecar.fingerprint)
+
+
+def instead(asset: Asset, planned: PlannedRequest) -> str:
+    """What people are told of a picture that another model made in place of the row's workflow; empty of others."""
+    if not asset.made_as:
+        return ""
+    model = asset.made_as.partition(":")[0]  # the version is in the sidecar
+    return f"Made by {model} at Replicate in place of {planned.request.workflow}."
 
 
 def _adopt(original: str, planned: PlannedRequest, bench: Bench, attempts: tuple[Attempt, ...]) -> Made:
@@ -195,6 +219,7 @@ def _rendered(found: StoredObject, planned: PlannedRequest) -> Render:
         cost_usd=float(facts.get("cost-usd", 0)),
         notes=("Completed after an interruption: the graph as submitted was not kept.",),
         size=(int(made[0]), int(made[2])) if (made := facts.get("made-size", "").partition("x"))[1] else None,
+        made_as=facts.get("made-as", ""),
     )
 
 
@@ -208,17 +233,22 @@ def _foreign(original: str, owner: str) -> StoreError:
 
 
 def _complete(picture: Picture, published: Published, original: str, bench: Bench) -> tuple[Made, Sidecar]:
-    """Write the thumbnails; give the outcome, and the sidecar that the caller writes: it makes the asset whole."""
+    """Write thumbnails and renditions; give the outcome, and the sidecar that the caller writes: it makes the asset
+    whole.
+    """
     request_key = picture.planned.request.key
     thumbnails = {str(size): thumbnail_key(bench.campaign, request_key, size) for size in picture.inspection.thumbnails}
     for size, data in picture.inspection.thumbnails.items():
         bench.store.put(thumbnails[str(size)], publish(data, "JPEG", _facts(picture.planned)).data)
-    sidecar = _sidecar(picture, published, _asset(picture, original, thumbnails, bench), bench)
     rejected = picture.inspection.rejected
+    asset = _asset(picture, original, thumbnails, bench)
+    if not rejected:
+        asset = _renditions(picture.planned, bench).complete(asset, published.data)
+    sidecar = _sidecar(picture, published, asset, bench)
     outcome = Outcome.of(
         picture.planned,
         "rejected" if rejected else "stored",
-        rejected.reason if rejected else "",
+        rejected.reason if rejected else instead(sidecar.asset, picture.planned),
         asset=sidecar.asset,
         attempts=picture.attempts,
     )
@@ -245,7 +275,13 @@ def _metadata(picture: Picture, bench: Bench) -> dict[str, str]:
         "job-id": render.job_id,
         "seconds": f"{render.seconds:.3f}",
         "cost-usd": f"{render.cost_usd:.6f}",
-    } | ({"made-size": "{}x{}".format(*render.size)} if render.size else {})
+    } | _only_where_other(render)
+
+
+def _only_where_other(render: Render) -> dict[str, str]:
+    """What was made otherwise than it was asked for: its size, the model."""
+    size = {"made-size": "{}x{}".format(*render.size)} if render.size else {}
+    return size | ({"made-as": render.made_as} if render.made_as else {})
 
 
 def _asset(picture: Picture, original: str, thumbnails: dict[str, str], bench: Bench) -> Asset:
@@ -266,6 +302,7 @@ def _asset(picture: Picture, original: str, thumbnails: dict[str, str], bench: B
         sharpness=round(inspection.fingerprint.sharpness, 1),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         run_id=bench.run_id,
+        made_as=render.made_as,
     )
 
 

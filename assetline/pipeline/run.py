@@ -17,6 +17,8 @@ from typing import Protocol
 
 from assetline.dispatch import Dispatcher, DispatchOptions, Lane
 from assetline.errors import BackendError, BackendUnavailable, ObjectExists
+from assetline.manifest import counts
+from assetline.pipeline.again import find_retired, find_same
 from assetline.pipeline.asset import GENERATOR, Bench, Make, make_asset
 from assetline.pipeline.attendant import Attended, attended
 from assetline.pipeline.books import Books
@@ -27,9 +29,13 @@ from assetline.pipeline.progress import Progress, Report
 from assetline.pipeline.resume import Resumption, find_left
 from assetline.pipeline.write import CONTACT_SHEET, ReadSheet, RunResult, write_run
 from assetline.plan import CampaignPlan
-from assetline.records import Counts, PlannedRequest, RunRecord
+from assetline.plan.difference import is_selection
+from assetline.records import Outcome, PlannedRequest
+from assetline.run_records import Counts, OverflowRecord, RunRecord
 from assetline.sheet import Limits
+from assetline.sheet.sameness import rows_sha256, sketch_of
 from assetline.store import PutOptions, Store
+from assetline.store.known_sheets import KnownSheet, remember_sheet
 from assetline.store.layout import input_key, new_run_id, reference_key, run_prefix
 from assetline.store.runs import finished_run_ids
 
@@ -41,7 +47,7 @@ class RunJob:
     `references` holds the bytes of reference images by sha256; `flow_run` names Prefect's flow run, if any. `run_id` is
     made when the run begins, unless somebody needed it before; `limits` are those that the sheet was read with. `spent`
     gives what the run has cost so far, in US dollars, what failed and was charged among it, or None where nobody knows;
-    it may block.
+    it may block. `overflowed` tells, of the run's id and its outcomes, what went to Replicate in place of the workers.
     """
 
     plan: CampaignPlan
@@ -54,6 +60,7 @@ class RunJob:
     run_id: str = ""
     limits: Limits = field(default_factory=Limits)
     spent: Callable[[], float | None] = lambda: None
+    overflowed: Callable[[str, Sequence[Outcome]], OverflowRecord | None] = lambda _run_id, _outcomes: None
 
 
 class RunStopped(asyncio.CancelledError):
@@ -91,13 +98,16 @@ async def run_campaign(job: RunJob, make: Callable[[Make], Make], report: Report
         books = Books(job.plan.requests, _both(report, follower.report) if follower else report)
         run = _Run(job, bench, books)
         interrupted = await _is_cancelled(_make_all(run, make))
-        books.tell("writing the contact sheet")
-        record = _record(job, bench, started, interrupted=interrupted)
-        record = record.model_copy(update={"cost_usd": await pool.run(job.spent) or 0.0})
-        finished_runs = await pool.run(finished_run_ids, job.store, bench.campaign)
-        timeline = run.lanes.timeline(bench.campaign, run_id) if run.lanes else None
-        sheet = ReadSheet(job.plan.sheet.file_name, job.sheet_data, job.limits)
-        result = await write_run(bench, record, books.close(run_id, finished_runs), sheet, timeline)
+        result = await _result(run, started, interrupted=interrupted)
+        same = None if interrupted or run.lanes else await pool.run(find_same, job.store, result)
+        if same:
+            books.tell(f"nothing has changed since run {same.record.run_id}")
+            result = same
+        else:
+            books.tell("writing the contact sheet")
+            if not run.inputs_are_kept:
+                await _keep_inputs(run)
+            result = await write_run(bench, result, ReadSheet(job.plan.sheet.file_name, job.sheet_data, job.limits))
     if follower:
         follower.finished(result)
     if interrupted:
@@ -113,6 +123,7 @@ class _Run:
     bench: Bench
     books: Books
     lanes: LaneWatch | None = None
+    inputs_are_kept: bool = False
 
 
 def _both(first: Report, second: Report) -> Report:
@@ -132,8 +143,7 @@ async def _make_all(run: _Run, make: Callable[[Make], Make]) -> None:
     waiting = books.waiting()
     if waiting:
         await _probe(job.lanes)  # before anything of this run is written: without a lane there is no run
-    await _keep_inputs(job, bench)
-    if waiting:
+        await _keep_inputs(run)
         books.tell("making pictures")
         await _fan_out(run, waiting, make(lambda ticket: make_asset(ticket, bench)))
 
@@ -177,12 +187,22 @@ async def _probe(lanes: Sequence[Lane]) -> None:
         raise BackendUnavailable("No lane answers. " + " ".join(lane.fault for lane in lanes))
 
 
-async def _keep_inputs(job: RunJob, bench: Bench) -> None:
+async def _keep_inputs(run: _Run) -> None:
     """Keep the sheet and the reference images with the run: what was dropped in may change or vanish later."""
+    job, bench = run.job, run.bench
     sheet = input_key(bench.campaign, bench.run_id, job.plan.sheet.file_name)
     await bench.pool.run(bench.store.put, sheet, job.sheet_data)
+    await bench.pool.run(_remember_rows, job, bench)
     async for _ in bench.pool.map(lambda sha256: _keep_reference(sha256, job, bench), job.references):
         continue
+    run.inputs_are_kept = True
+
+
+def _remember_rows(job: RunJob, bench: Bench) -> None:
+    """Keep what the rows say, so that the sheet is known again under another file name."""
+    sheet = job.plan.sheet
+    known = KnownSheet(campaign=bench.campaign, file=sheet.file_name, sketch=sketch_of(sheet.rows))
+    remember_sheet(bench.store, rows_sha256(sheet.rows), known)
 
 
 def _keep_reference(sha256: str, job: RunJob, bench: Bench) -> None:
@@ -192,15 +212,40 @@ def _keep_reference(sha256: str, job: RunJob, bench: Bench) -> None:
         bench.store.put(key, job.references[sha256], PutOptions(if_absent=True))
 
 
-def _record(job: RunJob, bench: Bench, started: datetime, *, interrupted: bool) -> RunRecord:
-    """The run's record; counts and cost are filled in when they are known."""
+async def _result(run: _Run, started: datetime, *, interrupted: bool) -> RunResult:
+    """What the run came to, nothing of it written yet. Raises StoreUnreachable.
+
+    The cost is what the ledger says; else that of the pictures which the run made.
+    """
+    job, bench, pool = run.job, run.bench, run.bench.pool
+    outcomes = run.books.close(bench.run_id, await pool.run(finished_run_ids, bench.store, bench.campaign))
+    retired = await pool.run(find_retired, bench, job.plan)
+    made = {outcome.asset.original: outcome.asset for outcome in outcomes if outcome.asset}
+    cost = sum(asset.cost_usd for asset in made.values() if asset.run_id == bench.run_id)
+    facts = {
+        "counts": counts(outcomes),
+        "cost_usd": await pool.run(job.spent) or round(cost, 6),
+        "retired": tuple(row.row for row in retired),
+        "rows_sha256": await pool.run(rows_sha256, job.plan.sheet.rows),
+        "interrupted": interrupted,
+        "overflow": job.overflowed(bench.run_id, outcomes),
+    }
+    timeline = run.lanes.timeline(bench.campaign, bench.run_id) if run.lanes else None
+    record = _record(job, bench, started).model_copy(update=facts)
+    return RunResult(record, outcomes, timeline=timeline, retired=retired)
+
+
+def _record(job: RunJob, bench: Bench, started: datetime) -> RunRecord:
+    """The run's record, but for what it came to."""
     finished = datetime.now(UTC)
     prefix = run_prefix(bench.campaign, bench.run_id)
+    plan = job.plan
+    planned = {request.row for request in plan.requests}
     return RunRecord(
         campaign=bench.campaign,
         run_id=bench.run_id,
-        sheet=job.plan.sheet.file_name,
-        sheet_sha256=job.plan.sheet.sha256,
+        sheet=plan.sheet.file_name,
+        sheet_sha256=plan.sheet.sha256,
         started_at=started.isoformat(timespec="seconds"),
         finished_at=finished.isoformat(timespec="seconds"),
         seconds=round((finished - started).total_seconds(), 2),
@@ -210,7 +255,8 @@ def _record(job: RunJob, bench: Bench, started: datetime, *, interrupted: bool) 
         store=job.store.uri,
         run=job.store.uri_of(prefix.rstrip("/")),
         contact_sheet=job.store.uri_of(prefix + CONTACT_SHEET),
-        interrupted=interrupted,
         flow_run=job.flow_run,
         generator=GENERATOR,
+        rows=tuple(row.id for row in plan.rows) if is_selection(plan) else (),
+        left_out=tuple(row.id for row in plan.rows if row.id not in planned),
     )

@@ -9,15 +9,17 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from assetline.contact_sheet import write_contact_sheet
+from assetline.contact_sheet import shown_of, write_contact_sheet
 from assetline.contact_sheet.montage import montage
 from assetline.errors import ObjectMissing
-from assetline.manifest import counts, manifest_csv, manifest_lines, run_json
+from assetline.manifest import manifest_csv, manifest_lines, retired_jsonl, run_json
 from assetline.pipeline.asset import Bench
 from assetline.pipeline.live import put_timeline
-from assetline.records import Outcome, RunRecord
+from assetline.records import Outcome
+from assetline.run_records import RunRecord
 from assetline.sheet import Limits, results_of, write_results
 from assetline.store import Store
+from assetline.store.history import MANIFEST, RETIRED, RetiredRow
 from assetline.store.layout import run_key
 from assetline.timeline import Timeline
 
@@ -31,13 +33,16 @@ THUMBNAIL_PX = "256"
 class RunResult:
     """What a run came to: its record, the outcomes in the order of the sheet, the montage (a small JPEG), its lanes.
 
-    `timeline` is None where no lane had anything to do.
+    `timeline` is None where no lane had anything to do; `retired` are the rows that the sheet no longer has.
+    `same_again`: an earlier run says all of this already. Nothing was written, and the record names that run.
     """
 
     record: RunRecord
     outcomes: tuple[Outcome, ...]
     montage: bytes = field(default=b"", repr=False)
     timeline: Timeline | None = field(default=None, repr=False)
+    retired: tuple[RetiredRow, ...] = ()
+    same_again: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,21 +54,9 @@ class ReadSheet:
     limits: Limits
 
 
-async def write_run(
-    bench: Bench,
-    record: RunRecord,
-    outcomes: tuple[Outcome, ...],
-    sheet: ReadSheet | None = None,
-    timeline: Timeline | None = None,
-) -> RunResult:
-    """Write everything about a run that has ended. Raises StoreError; without `run.json` nobody trusts the rest.
-
-    The cost is what the record says; else that of the pictures which the run made.
-    """
-    made = {outcome.asset.original: outcome.asset for outcome in outcomes if outcome.asset}
-    cost = sum(asset.cost_usd for asset in made.values() if asset.run_id == bench.run_id)
-    record = record.model_copy(update={"counts": counts(outcomes), "cost_usd": record.cost_usd or round(cost, 6)})
-    return await bench.pool.run(_write, bench, RunResult(record, outcomes, timeline=timeline), sheet)
+async def write_run(bench: Bench, result: RunResult, sheet: ReadSheet | None = None) -> RunResult:
+    """Write everything about a run that has ended. Raises StoreError; without `run.json` nobody trusts the rest."""
+    return await bench.pool.run(_write, bench, result, sheet)
 
 
 def _write(bench: Bench, result: RunResult, sheet: ReadSheet | None) -> RunResult:
@@ -73,24 +66,28 @@ def _write(bench: Bench, result: RunResult, sheet: ReadSheet | None) -> RunResul
         return run_key(bench.campaign, bench.run_id, name)
 
     with tempfile.TemporaryDirectory(prefix="assetline-") as folder:
-        lines = Path(folder, "manifest.jsonl")
+        lines = Path(folder, MANIFEST)
         with lines.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(manifest_lines(outcomes))
-        store.put(key(lines.name), lines)
+        store.put(key(MANIFEST), lines)
         store.put(key("manifest.csv"), manifest_csv(outcomes, store.uri_of))
-        thumbnails = _thumbnails(bench, outcomes)
-        for page in write_contact_sheet(record, outcomes, thumbnails, Path(folder), result.timeline):
+        if result.retired:
+            store.put(key(RETIRED), retired_jsonl(result.retired))
+        thumbnails = _thumbnails(bench, [*outcomes, *shown_of(result.retired)])
+        pages = write_contact_sheet(record, outcomes, thumbnails, Path(folder), result.timeline, retired=result.retired)
+        for page in pages:
             store.put(key(page.name), page)
     if sheet:
         name, data = write_results(sheet.name, sheet.data, results_of(outcomes, store.uri_of), sheet.limits)
         store.put(key(name), data)
+        record = record.model_copy(update={"results": store.uri_of(key(name))})
     if result.timeline:
         put_timeline(bench, result.timeline)
     picture = _montage(bench, outcomes)
     if picture:
         store.put(key(MONTAGE), picture)
     store.put(key("run.json"), run_json(record))
-    return replace(result, montage=picture)
+    return replace(result, record=record, montage=picture)
 
 
 def _montage(bench: Bench, outcomes: Sequence[Outcome]) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from assetline.plan.capability import Capability, Lack, find_lacks
 from assetline.plan.parameters import column_of
-from assetline.records import PlannedRequest, Problem, Row, Value
+from assetline.records import FPO_MODEL, PlannedRequest, Problem, Row, Value
 from assetline.sheet.suggest import nearest, shown
 from assetline.workflow import Workflow, affinity, complete
 from assetline.workflow.models import MODEL_ENDINGS
@@ -52,10 +52,13 @@ class Fleet:
         return frozenset(url for url, found in lacks.items() if found)
 
     def affinity(self, planned: PlannedRequest) -> str:
-        """What a request wants loaded: the workflow's wiring and model files; empty for a comp."""
+        """What a request wants loaded: the workflow's wiring and model files. At a service, which loads nothing, the
+        model, by which its speed is known. Empty for a comp.
+        """
         workflow = self._workflows.get(planned.request.workflow or "")
         if workflow is None:
-            return ""
+            model = planned.request.model
+            return "" if model is None or model == FPO_MODEL else model
         key = _texts(workflow, planned.request.parameters)
         if key not in self._affinities:
             self._affinities[key] = affinity(workflow, planned.request)

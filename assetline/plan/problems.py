@@ -7,6 +7,11 @@ from assetline.sheet.problems import Code
 CODES: dict[str, Code] = {
     "placeholder-unknown": Code("error", "A `{name}` in the text is no column.", "Take the column that is suggested."),
     "placeholder-empty": Code("warning", "A `{column}` of the text is empty in this row.", "Fill the cell."),
+    "placeholder-literal": Code(
+        "warning",
+        "A column's name in other brackets, or a choice inside a cell: it stands in the prompt as it is written.",
+        "Write `{column}`; write the choice `{red|blue}` into the prompt.",
+    ),
     "brace-unbalanced": Code("error", "A brace opens or closes without its partner.", "Write a literal brace twice."),
     "brace-unclear": Code("error", "Braces hold neither a column nor a choice.", "Write `{column}` or `{red|blue}`."),
     "choices-too-many": Code("error", "The choices of a text make more than 64 prompts.", "Take some out."),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
+from assetline.plan.assignment import Rest, assign
 from assetline.plan.budget import CostRange, Money, PaidQuote, quote_paid, total
 from assetline.plan.campaign import CampaignPlan
 from assetline.plan.fleet import Fleet, Workers
 from assetline.plan.overflow import OverflowQuote
-from assetline.plan.pace import Pace
+from assetline.plan.pace import AT_ONCE, PASS_SECONDS, Pace, service_seconds
 from assetline.records import FPO_MODEL, PlannedRequest, Record
 
 DEAREST_ROWS = 5
-HANDOUTS = 500  # in so many parts a group of equal requests is shared out at most
 
 Minutes = Literal["learned", "guess"]
 
@@ -43,7 +45,8 @@ class RowQuote(Record):
 
 
 class Quote(Record):
-    """`plan --json`. `requests` is `reused` + `to_make`; `minutes` of the whole is that of the slowest lane.
+    """`plan --json`. `requests` is `reused` + `to_make`; `minutes` of the whole is that of the slowest lane, or of
+    this machine's own work on the pictures where that is more.
 
     `cost_usd` is for all that is to be paid, whatever the caps say; `paid` says what fits, None where all is free;
     `overflow` what will probably go to Replicate beside that, None where it is off.
@@ -65,11 +68,14 @@ class Quote(Record):
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a run's lanes beyond their kinds: what each can make, how fast it was, what it costs."""
+    """What is known of a run's lanes beyond their kinds: what each can make, how fast it was, what it costs. `cores` of
+    this machine check and store the pictures.
+    """
 
     fleet: Fleet = field(default_factory=lambda: Fleet(Workers(), {}))
     pace: Pace = field(default_factory=Pace)
     money: Money = field(default_factory=Money)
+    cores: int = field(default_factory=lambda: os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -96,8 +102,8 @@ def quote(
 ) -> Quote:
     """What `plan` would take. `existing_keys` are the requests whose pictures are stored already.
 
-    `lanes` maps each lane's name to its kind (`fpo`, `comfyui`, `replicate`). Each picture goes to the lane that would
-    be done with it first. Two requests of the sheet with one key are made once, so that the second counts as reused.
+    `lanes` maps each lane's name to its kind (`fpo`, `comfyui`, `replicate`). Two requests of the sheet with one key
+    are made once, so that the second counts as reused.
     """
     known = known or Known()
     to_make = fresh_requests(plan.requests, existing_keys)
@@ -113,7 +119,7 @@ def quote(
         reused=len(plan.requests) - len(to_make),
         to_make=len(to_make),
         lanes=quotes,
-        minutes=max((each.minutes for each in quotes), default=0.0),
+        minutes=_minutes(_whole_seconds(shares, known.cores)),
         minutes_are=_as_a_whole(quotes),
         cost_usd=total(known.money.price_of(planned) for planned in to_make),
         dearest_rows=_dearest(to_make, lambda planned: typical[groups[planned.request.key]], known.money),
@@ -146,28 +152,45 @@ def _group(planned: PlannedRequest, lanes: Mapping[str, str], fleet: Fleet) -> _
 
 
 def _share_out(groups: Mapping[_Group, int], lanes: Mapping[str, str], pace: Pace) -> dict[str, _Share]:
-    """Those with the fewest lanes first, then the largest; each part to the lane that would be done with it first."""
+    """Shared out as the dispatcher does it: so that the last one ends as early as can be, loads and all."""
     shares = {name: _Share(kind) for name, kind in lanes.items()}
-    for group, count in sorted(groups.items(), key=lambda item: (len(item[0].lanes), -item[1])):
-        for name in group.lanes:
-            shares[name].can_make += count
-        _share_group(group, count, {name: shares[name] for name in group.lanes}, pace)
+    possible = [group for group in groups if group.lanes]
+    parts = _parts(possible, groups, lanes, pace)
+    for (name, share), part in zip(shares.items(), parts, strict=True):
+        share.can_make = sum(count for group, count in groups.items() if name in group.lanes)
+        share.requests = sum(part)
+        given = [(group, count) for group, count in zip(possible, part, strict=True) if count]
+        found = [(*pace.picture_seconds(name, share.kind, group.affinity), group, count) for group, count in given]
+        share.guessed = not all(learned for _, learned, _, _ in found)
+        if share.kind in AT_ONCE:
+            share.seconds = service_seconds(sorted(((s, n) for s, _, _, n in found), reverse=True), share.kind)
+        else:
+            share.seconds = sum(pace.load_seconds(name, group.affinity) + n * s for s, _, group, n in found)
     return shares
 
 
-def _share_group(group: _Group, count: int, shares: Mapping[str, _Share], pace: Pace) -> None:
-    seconds = {name: pace.picture_seconds(name, share.kind, group.affinity) for name, share in shares.items()}
-    loads = {name: pace.first_seconds(name, share.kind, group.affinity) for name, share in shares.items()}
-    part, left = max(1, count // HANDOUTS), count
-    while left and shares:
-        size = min(part, left)
-        name = min(shares, key=lambda name: shares[name].seconds + loads[name] + size * seconds[name][0])
-        share, (each, is_learned) = shares[name], seconds[name]
-        share.requests += size
-        share.seconds += loads[name] + size * each
-        share.guessed = share.guessed or not is_learned
-        loads[name] = 0.0
-        left -= size
+def _parts(
+    possible: Sequence[_Group], counts: Mapping[_Group, int], lanes: Mapping[str, str], pace: Pace
+) -> Sequence[Sequence[int]]:
+    """How many of each group each lane makes."""
+    if not possible:
+        return [[] for _ in lanes]
+    rest = Rest(
+        free=[0.0] * len(lanes),
+        seconds=[
+            [pace.more_seconds(name, kind, group.affinity) if name in group.lanes else inf for group in possible]
+            for name, kind in lanes.items()
+        ],
+        loads=[[pace.load_seconds(name, group.affinity) for group in possible] for name in lanes],
+        counts=[counts[group] for group in possible],
+    )
+    return assign(rest)
+
+
+def _whole_seconds(shares: Mapping[str, _Share], cores: int) -> float:
+    """How long all lanes need, and this machine for what they make: pictures are checked and stored while they work."""
+    slowest = max((share.seconds for share in shares.values()), default=0.0)
+    return max(slowest, sum(share.requests for share in shares.values()) * PASS_SECONDS / cores)
 
 
 def _lane_quote(name: str, share: _Share) -> LaneQuote:
@@ -188,7 +211,7 @@ def _as_a_whole(quotes: Sequence[LaneQuote]) -> Minutes:
 
 def _typical(group: _Group, lanes: Mapping[str, str], pace: Pace) -> float:
     """Seconds of a picture on the quickest lane that can make it."""
-    return min((pace.picture_seconds(name, lanes[name], group.affinity)[0] for name in group.lanes), default=0.0)
+    return min((pace.more_seconds(name, lanes[name], group.affinity) for name in group.lanes), default=0.0)
 
 
 def _dearest(

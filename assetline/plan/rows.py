@@ -15,7 +15,7 @@ from assetline.plan.languages import in_language, localised
 from assetline.plan.paid import choose_model, dropped_negative, paid_misfits, paid_recipe
 from assetline.plan.paid_models import asks_for_one, find_paid
 from assetline.plan.parameters import column_of, resolve
-from assetline.plan.recipe import Lane, Recipe, RowPlan, find_name, for_comp, picture_cell
+from assetline.plan.recipe import REFERENCE, Lane, Recipe, RowPlan, find_name, for_comp, picture_cell
 from assetline.plan.seeds import counted_seed, seed_of
 from assetline.plan.sizes import resolve_sizes, size_misfits
 from assetline.plan.texts import Text, TextWriter
@@ -95,7 +95,10 @@ class RowPlanner:
         recipe = Recipe(model=FPO_MODEL, parameters={"label": row.id})
         if workflow:
             rendered, lacking, given = self._render_recipe(row, workflow, profile, problems)
-            lacking += [*size_misfits(row, sizes, workflow), *_seed_misfits(row, workflow)]
+            lacking += [
+                *size_misfits(row, sizes, workflow, self.world.catalogue.channels),
+                *_seed_misfits(row, workflow),
+            ]
             problems += map(for_comp, lacking) if lane == "fpo" else lacking
             if lane == "comfyui":
                 problems += self.world.fleet.problems(row, workflow, rendered.parameters, given)
@@ -153,6 +156,7 @@ class RowPlanner:
                     request=self._request(self._without_unused(row, text, recipe), size, self._seed(row, n), recipe),
                     priority=row.priority,
                     tags=row.tags,
+                    exact=size.exact,
                 )
 
     def _request(self, text: Text, size: Size, seed: int, recipe: Recipe) -> ImageRequest:
@@ -236,16 +240,24 @@ class RowPlanner:
         for role, wanted in workflow.contract.parameters.items():
             column, address = picture_cell(row, role)
             if wanted.type == "image" and address:
-                try:
+                unreadable = self._unreadable(row, column, address)
+                lacking += unreadable
+                if not unreadable:
                     references[role] = self.references.sha256_of(address)
-                except AssetlineError as exc:
-                    lacking.append(
-                        row.problem(column, "reference-unreadable", str(exc), "Correct the path, or add the file.")
-                    )
             elif wanted.type == "image" and wanted.default is None:
                 lacking.append(_missing(row, workflow, role))
+        if REFERENCE not in workflow.contract.parameters and row.reference_image:  # refused above; is it there at all?
+            lacking += self._unreadable(row, REFERENCE, row.reference_image)
         parameters = dict(resolved.values)
         return Recipe(workflow.name, workflow.sha256, None, parameters, references), lacking, resolved.given
+
+    def _unreadable(self, row: Row, column: str, address: str) -> list[Problem]:
+        """Why the picture at `address` cannot be used, where it cannot."""
+        try:
+            self.references.sha256_of(address)
+        except AssetlineError as exc:
+            return [row.problem(column, "reference-unreadable", str(exc), "Correct the path, or add the file.")]
+        return []
 
 
 def _version_problems(row: Row, workflow: Workflow, pin: str) -> Iterator[Problem]:

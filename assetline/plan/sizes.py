@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from assetline.catalogue import slug
+from assetline.catalogue import Channel, name_key
 from assetline.plan.parameters import nearest
 from assetline.plan.world import World
 from assetline.records import Problem, Row, Size
@@ -14,6 +14,7 @@ from assetline.workflow import Workflow
 STEP_PX = 8  # latents are an eighth of the picture's side
 MAX_AREA_FACTOR = 2.0  # beyond it models repeat or crop their subject; a ratio a hair off is the lesser evil
 SEARCH_STEPS = 12
+SIZE_COLUMNS = ("channels", "size", "width", "height")
 
 
 def size_for(ratio: tuple[int, int], native: tuple[int, int]) -> tuple[int, int]:
@@ -66,8 +67,8 @@ def resolve_sizes(row: Row, native: tuple[int, int], world: World) -> tuple[list
     return sizes, problems
 
 
-def size_misfits(row: Row, sizes: Sequence[Size], workflow: Workflow) -> list[Problem]:
-    """The sizes that the workflow cannot make, each with the nearest that it can."""
+def size_misfits(row: Row, sizes: Sequence[Size], workflow: Workflow, channels: Mapping[str, Channel]) -> list[Problem]:
+    """The sizes that the workflow cannot make, each with the nearest that it can and the channels that take it."""
     parameters = workflow.contract.parameters
     problems = []
     for size in sizes:
@@ -80,12 +81,21 @@ def size_misfits(row: Row, sizes: Sequence[Size], workflow: Workflow) -> list[Pr
             message = f"Workflow {workflow.name} cannot make {named}: it takes {' and '.join(misfits)}."
             best = sides | near
             fix = f"The nearest size is {best['width']:.0f}x{best['height']:.0f}."
+            taking = [channel.name for channel in channels.values() if (channel.width, channel.height) == size_px(size)]
+            if taking:
+                fix += f" A channel is cut to the pixel: {', '.join(taking)}."
             problems.append(row.problem(size_column(row, size), "size-unfit", message, fix))
     return problems
 
 
+def size_px(size: Size) -> tuple[int, int]:
+    """Width and height in px."""
+    return size.width, size.height
+
+
 def size_column(row: Row, size: Size) -> str:
     """The column that `size` is from."""
-    written = [column for column in ("channels", "size", "width", "height") if column in row.cells]
-    named = (column for column in written if slug(size.label) in slug(row.cells[column].value))
+    cells = {column: row.cells[column].value for column in SIZE_COLUMNS if column in row.cells}
+    written = [column for column, value in cells.items() if value.strip()]
+    named = (column for column in written if name_key(size.label) in name_key(cells[column]))
     return next(named, written[0] if written else "size")

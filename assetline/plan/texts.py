@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,9 +13,10 @@ from assetline.plan.seeds import line_of
 from assetline.plan.world import World
 from assetline.prompts import expand, parse, styled, styled_negative
 from assetline.records import Problem, Row
-from assetline.sheet.suggest import suggestion
+from assetline.sheet.suggest import nearest, shown, suggestion
 
 TEMPLATES = ("prompt", "negative_prompt")
+_OTHER_BRACKETS = re.compile(r"\{\{\s*(\w[^{}|]{0,60}?)\s*\}\}|\[\s*(\w[^\[\]|]{0,60}?)\s*\]|<\s*(\w[^<>|]{0,60}?)\s*>")
 
 Pick: TypeAlias = Callable[[str], str | None]
 
@@ -37,13 +39,13 @@ class TextWriter:
 
     def check(self, row: Row) -> list[Problem]:
         """Everything that is wrong with the row's prompts, styles and number of variants."""
-        problems = [*self._unknown_styles(row), *self._gaps(row)]
+        problems = [*self._unknown_styles(row), *self._gaps(row), *self._literal(row)]
         counts = []
         for column in TEMPLATES:
             try:
                 counts.append(len(self._expanded(row, column, 1, self.world.max_prompt_characters)))
             except SheetError as exc:
-                problems += [row.problem(column, fault.code, fault.message, fault.fix) for fault in exc.problems]
+                problems += [row.problem(column, fault.code, fault.message, self._fix(fault)) for fault in exc.problems]
         if len(counts) == len(TEMPLATES):
             problems += self._excess(row, counts[0] * counts[1])
         return problems
@@ -115,6 +117,27 @@ class TextWriter:
             for key, name in parse(template).columns.items()
             if key in values and not values[key].strip()
         ]
+
+    def _fix(self, fault: Problem) -> str:
+        """The remedy of a template's fault; for a wildcard the nearest that there is."""
+        near = nearest(fault.value, self.world.catalogue.wildcards) if fault.code == "wildcard-unknown" else None
+        return f"Did you mean __{near}__? {fault.fix}" if near else fault.fix
+
+    def _literal(self, row: Row) -> Iterator[Problem]:
+        """What looks like a placeholder or a choice and is none: it would stand in the prompt as it is written."""
+        own = {name_key(name): text for name, text in row.extra.items()}
+        for column, template in zip(TEMPLATES, (row.prompt, row.negative_prompt or ""), strict=True):
+            for found in _OTHER_BRACKETS.finditer(template):
+                name = next(filter(None, found.groups()))
+                if name_key(name) in own:
+                    message = f"{shown(found[0])} stands in the prompt as it is written."
+                    fix = f"The cell of the column {name} is {{{name}}}, with single braces."
+                    yield row.problem(column, "placeholder-literal", message, fix, severity="warning")
+            for key, name in parse(template).columns.items():
+                if "|" in own.get(key, "") or "{" in own.get(key, ""):
+                    message = f"{{{name}}} puts {shown(own[key])} into the prompt as it is written."
+                    fix = "A choice stands in the prompt itself: {red|blue}."
+                    yield row.problem(column, "placeholder-literal", message, fix, severity="warning")
 
     def _excess(self, row: Row, choices: int) -> list[Problem]:
         total, most = choices * row.variants, self.world.max_variants

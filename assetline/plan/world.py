@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +11,9 @@ from assetline.catalogue import Catalogue
 from assetline.errors import AssetlineError, OptionError
 from assetline.plan.fleet import Fleet, Workers
 from assetline.plan.paid_models import Models, PaidModel, by_ref
+from assetline.provenance.whole import find_damage
 from assetline.sheet.suggest import suggestion
 from assetline.workflow import Workflow
-
-PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL)  # how PNG, JPEG, WebP begin
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ class References:
             data = self.read(path)
         except AssetlineError as exc:
             return exc
-        if not PICTURE.match(data):
-            return AssetlineError(f"{path} is not a PNG, JPEG or WebP picture.")
+        if damage := find_damage(data):
+            return AssetlineError(f"{path} {damage}")
         sha256 = hashlib.sha256(data).hexdigest()
         self.paths.setdefault(sha256, path)
         return sha256

@@ -32,7 +32,7 @@ class Remarks:
     sheet: str = ""
 
     def of_row(self, number: int) -> tuple[str, str, str]:
-        """The three cells of a row; `ok` and two blanks where there is nothing to say."""
+        """The three cells of a row, a line for each problem; `ok` and two blanks where there is nothing to say."""
         problems = self.by_row.get(number, [])
         if not problems:
             return ("ok", "", "")
@@ -41,7 +41,7 @@ class Remarks:
             f"{problem.column}: {problem.message}" if problem.column else problem.message for problem in problems
         )
         fixes = (f"{problem.column}: {problem.fix}" if problem.column else problem.fix for problem in problems)
-        return (status, " ".join(messages), " ".join(fixes))
+        return (status, "\n".join(messages), "\n".join(fixes))
 
     def all(self) -> Iterator[Problem]:
         """Every problem, those of the whole first."""

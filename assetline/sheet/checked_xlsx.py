@@ -50,6 +50,9 @@ FILLS = {
 }
 MOST_COMMENTS = 1_000  # each is a drawing of its own, and slow to open; the columns say the same
 WIDTHS = (10, 70, 70)  # characters
+COMMENT_PX = (120, 360)  # height and width of a comment of ours
+COMMENT_CHARACTERS = 55  # on a line of it; openpyxl forgets how large the comments of others were
+COMMENT_LINE_PX = 18
 WRAPPED = Alignment(wrap_text=True, vertical="top")
 
 _FORMULA_CELL = re.compile(
@@ -86,12 +89,20 @@ def _unmark(sheet: Any, grid: Grid, header: Header) -> None:
         for cell in row:
             if cell.comment and cell.comment.author == AUTHOR:
                 cell.comment = None
+            elif cell.comment:
+                _enlarge(cell.comment)
             if cell.fill.fgColor.rgb in OUR_COLOURS:
                 cell.fill = PatternFill()
     if header.checked is not None:
         for row in range(header.line + 1, last + 1):
             for index in range(len(CHECKED_COLUMNS)):
                 sheet.cell(row, header.checked + index + 1).value = None
+
+
+def _enlarge(comment: Any) -> None:
+    """Make a comment of somebody else's large enough for its text."""
+    lines = sum(len(line) // COMMENT_CHARACTERS + 1 for line in str(comment.text).split("\n"))
+    comment.width, comment.height = COMMENT_PX[1], min(max(comment.height, (lines + 1) * COMMENT_LINE_PX), 400)
 
 
 def _write_columns(sheet: Any, grid: Grid, header: Header, remarks: Remarks) -> None:
@@ -107,10 +118,25 @@ def _write_columns(sheet: Any, grid: Grid, header: Header, remarks: Remarks) -> 
         if line.number > header.line and any(
             not raw.blank for index, raw in enumerate(line.cells) if header.own(index)
         ):
-            write_texts(sheet, line.number, first, remarks.of_row(line.number))
+            status, *rest = remarks.of_row(line.number)
+            write_texts(sheet, line.number, first, (status, *rest))
+            if status in FILLS:
+                sheet.cell(line.number, first).fill = FILLS[status]
             last = line.number
+    _filter(sheet, header, first, last)
     for offset, remark in enumerate(remarks.below(), start=1):
         write_texts(sheet, last + offset, first, remark)
+
+
+def _filter(sheet: Any, header: Header, first: int, last: int) -> None:
+    """Make every column one that can be filtered, so that the rows with errors are a click away.
+
+    A table of Excel's has a filter of its own: with a second one over it Excel calls the file damaged.
+    """
+    if not sheet.tables and last > header.line:
+        begin = sheet.auto_filter.ref.partition(":")[0] if sheet.auto_filter.ref else f"A{header.line}"
+        width = max(first - 1 + len(CHECKED_COLUMNS), len(header.texts))
+        sheet.auto_filter.ref = f"{begin}:{letters(width - 1)}{last}"
 
 
 def _first_column(grid: Grid, header: Header) -> int:
@@ -145,7 +171,7 @@ def _mark_cell(sheet: Any, problem: Problem, *, commented: bool) -> None:
     if ours:
         text = f"{cell.comment.text}\n{text}"
     if commented and (ours or not cell.comment):
-        cell.comment = Comment(text, AUTHOR, height=120, width=360)
+        cell.comment = Comment(text, AUTHOR, *COMMENT_PX)
     if problem.severity == "error" or not ours:
         cell.fill = FILLS[problem.severity]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from assetline.catalogue import Channel, Style, slug
-from assetline.records import Size
+from assetline.records import Exact, Size
 from assetline.sheet.grid import Limits, Raw, clean
 from assetline.sheet.suggest import nearest, shown, suggestion
 
@@ -31,6 +31,7 @@ _PIXELS = re.compile(r"(\d{1,9})\s*(?:px)?\s*[xX\u00d7*]\s*(\d{1,9})\s*(?:px)?",
 _RATIO = re.compile(r"(\d{1,5}(?:\.\d{1,4})?)\s*:\s*(\d{1,5}(?:\.\d{1,4})?)")
 _ANY_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3}\b)?")
 _SEPARATORS = re.compile(r"[,;\n]")
+_SHAPES = {"square": "1:1", "portrait": "4:5", "landscape": "3:2", "vertical": "9:16", "horizontal": "16:9"}
 
 
 def words(raw: Raw) -> str:
@@ -137,7 +138,7 @@ class SizeReader:
         channel = self.channels.get(slug(text))
         if channel:
             width, height = channel.render
-            return Size(width=width, height=height, label=channel.name)
+            return Size(width=width, height=height, label=channel.name, exact=(channel.exact,))
         if pixels := _PIXELS.fullmatch(text):
             return self.pixels(int(pixels[1]), int(pixels[2]), report)
         if ratio := _RATIO.fullmatch(text):
@@ -150,6 +151,8 @@ class SizeReader:
         return None
 
     def _size_hint(self, text: str) -> str:
+        if slug(text) in _SHAPES:
+            return f"Write a ratio, such as {_SHAPES[slug(text)]}, or a channel's name."
         numbers = re.findall(r"\d+", text)
         near = nearest(text, [channel.name for channel in self.channels.values()])
         if near:
@@ -180,14 +183,35 @@ def _ratio(text: str, across: Fraction, down: Fraction, report: Report) -> Size 
 
 
 def distinct_sizes(sizes: Iterable[Size], report: Report) -> tuple[Size, ...]:
-    """The sizes without those that would give the same picture again; a second name for one is reported."""
+    """The sizes without those that would give the same picture again; a second name for one is reported.
+
+    Not so where a second channel takes another file of that picture: it is made once and delivered as both.
+    """
     kept: dict[tuple[object, ...], Size] = {}
     for size in sizes:
-        first = kept.setdefault((size.width, size.height, size.ratio), size)
-        if first.label != size.label:
+        same = (size.width, size.height, size.ratio)
+        first = kept.setdefault(same, size)
+        if first is size:
+            continue
+        exact = _together((*first.exact, *size.exact))
+        kept[same] = first.model_copy(update={"exact": exact})
+        if first.label != size.label and len(exact) == len(first.exact):
             place = f"{size.width}x{size.height}" if size.width else size.label
             report("size-twice", f'"{size.label}" gives the same picture as "{first.label}" ({place}).', "")
     return tuple(kept.values())
+
+
+def _together(wanted: Iterable[Exact]) -> tuple[Exact, ...]:
+    """The files without those that another one serves too."""
+    kept: list[Exact] = []
+    for exact in wanted:
+        for place, other in enumerate(kept):
+            if both := other.also(exact):
+                kept[place] = both
+                break
+        else:
+            kept.append(exact)
+    return tuple(kept)
 
 
 def _usable(character: str) -> bool:

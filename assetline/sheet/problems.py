@@ -94,6 +94,11 @@ CODES: dict[str, Code] = {
         "Write `prompt@de`, `negative_prompt@pt-BR`, or an own column such as `product@de`.",
     ),
     "too-many-columns": Code("error", "The header has more than 256 columns.", "Remove those that are not needed."),
+    "header-channels": Code(
+        "warning",
+        "An own column holds names of channels, and no column gives a size; none is taken from it.",
+        "Head it `channels`.",
+    ),
     "header-blank": Code("warning", "A column has values but no name; it is ignored.", "Name it, or empty it."),
     # rows
     "too-many-problems": Code(
@@ -120,11 +125,16 @@ CODES: dict[str, Code] = {
         "error", "Cells are merged; only the first of them has the value.", "Unmerge them and fill each cell."
     ),
     "formula-without-value": Code(
-        "error", "A formula was never calculated.", "Open the file in Excel, save it, and upload it again."
+        "error", "A formula was never calculated.", "Open the file in Excel and save it, or write the value itself."
     ),
     "error-cell": Code("error", "The cell shows a spreadsheet error such as `#REF!`.", "Mend the formula."),
     "date-cell": Code(
         "error", "The spreadsheet has turned what was typed into a date.", "Format the cell as text and type it again."
+    ),
+    "date-unlikely": Code(
+        "warning",
+        "An own column that mostly holds no dates has one here, and the prompt takes it: `3.10` became a date.",
+        "Format the cell as text and type it again.",
     ),
     "number-shortened": Code(
         "error",
@@ -140,6 +150,14 @@ CODES: dict[str, Code] = {
     "not-number": Code("error", "A number is needed here.", "Write it with a point: `7.5`."),
     "number-range": Code("error", "The number is outside what is allowed.", "Take the nearest number that is named."),
     "prompt-missing": Code("error", "The row has no prompt.", "Describe the picture, or delete the row."),
+    "prompt-number": Code(
+        "warning", "The prompt is a number and nothing else.", "Describe the picture, or delete the row."
+    ),
+    "other-table": Code(
+        "warning",
+        "A row looks like the header of another table below the first; it is read as a row.",
+        "Move that table to a worksheet of its own, or delete it.",
+    ),
     "text-too-long": Code("error", "The prompt is longer than the limit.", "Shorten it."),
     "id-characters": Code(
         "error",

@@ -20,6 +20,7 @@ from assetline.sheet.header import Header, find_header
 from assetline.sheet.options import Options, read_options
 from assetline.sheet.problems import CODES, file_problem
 from assetline.sheet.rows import Reading, read_line
+from assetline.sheet.suspicions import Suspicions
 from assetline.sheet.xlsx_cells import read_xlsx
 
 DEFAULT_LIMITS = Limits()
@@ -115,6 +116,7 @@ def _read_rows(reading: Reading) -> tuple[list[Row], list[Problem]]:
             message = f"There are more than {MOST_PROBLEMS:,} problems; what is below row {line.number} was not read."
             general.append(file_problem(grid.name, "too-many-problems", message))
             break
+    problems.extend(Suspicions(reading, below[: limits.rows]).find())
     problems.sort(key=lambda problem: (problem.row or 0, column_index(problem.cell)))
     return rows, [*general, *problems]
 

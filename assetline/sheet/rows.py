@@ -20,6 +20,7 @@ MOST_PRIORITY = 1_000_000
 STEPS = (1, 1_000)
 DECIMALS: dict[str, tuple[float, float]] = {"cfg": (0, 100), "lora_strength": (-10, 10), "denoise": (0, 1)}
 CHOICES = {"backend": ("backend-unknown", "backend"), "combine": ("combine-unknown", "combination")}
+_NUMBER_SIGNS = "0123456789.,'+-%$\u00a3\u20ac "  # a sum below the rows, or a column that has shifted
 SHOWN_VALUE = 200  # characters of a cell that a problem carries
 PLAIN = Row(sheet="", number=0, id="", prompt="")  # a row that says nothing
 
@@ -199,6 +200,8 @@ def _prompt(reader: LineReader) -> str:
     text = _long_text(reader, "prompt")
     if not text and index is not None and index not in reader.faulty:
         reader.report(index, "prompt-missing", "The row has no prompt.")
+    if text and not text.strip(_NUMBER_SIGNS):
+        reader.report(index, "prompt-number", f"The prompt is only the number {shown(text)}.")
     return text
 
 

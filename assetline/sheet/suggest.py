@@ -9,6 +9,8 @@ from functools import lru_cache
 from assetline.catalogue import slug
 
 SHOWN_NAMES = 12
+LIKELY_NAMES = 3  # of more that share a word with what was written, all are shown: none is likelier
+SHORTEST_WORD = 3  # characters that two names must share
 LONGEST_WORD = 80  # characters; longer ones are no typing mistakes, and comparing costs their square
 
 
@@ -28,12 +30,25 @@ def suggestion(word: str, known: Iterable[str], what: str) -> str:
     """`Did you mean "x"?`, or what there is: `Known channels: a, b, c.`"""
     names = list(known)
     near = nearest(word, names)
-    if near:
-        return f'Did you mean "{near}"?'
+    likely = [near] if near else _sharing_a_word(word, names)
+    if likely:
+        return f"Did you mean {_either(likely)}?"
     if not names:
         return f"There are no {what} to choose from."
     rest = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return f"Known {what}: {', '.join(names[:SHOWN_NAMES])}{rest}."
+
+
+def _sharing_a_word(word: str, known: list[str]) -> list[str]:
+    """The known names with a word of `word` in them (`story` in `instagram_story`), where they are few."""
+    words = {part for part in slug(word[:LONGEST_WORD]).split("_") if len(part) >= SHORTEST_WORD}
+    found = [name for name in known if words & set(slug(name).split("_"))]
+    return found if len(found) <= LIKELY_NAMES else []
+
+
+def _either(names: list[str]) -> str:
+    quoted = [f'"{name}"' for name in names]
+    return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if quoted[1:] else quoted)
 
 
 def shown(text: str, longest: int = 60) -> str:

@@ -46,6 +46,10 @@ WIDTHS = {
 }
 OWN = "A column of your own: {%s} in a prompt takes its cell. Rename it, remove it, add others."
 MULTIPLE = "style", "channels", "size", "workflow"  # more than one value, or more than the list: nothing is refused
+OF_THE_CAMPAIGN = {
+    "campaign": "The campaign's name. Empty: that of this file.",
+    "max_cost": "US dollars that a run of this sheet may spend at most, such as 12.50.",
+}
 DEFAULTS = "negative_prompt", "style", "size", "variants", "workflow", "backend"
 
 
@@ -54,8 +58,9 @@ class Allowed:
     """The names that a sheet may use on this machine, as they are offered, and every code that `check` may give."""
 
     styles: Sequence[str]
-    channels: Sequence[str]
+    channels: Mapping[str, tuple[int, int]]  # what each takes, in px
     workflows: Sequence[str]
+    wildcards: Sequence[str]
     codes: Mapping[str, Code]
     limits: Limits
 
@@ -66,11 +71,15 @@ def make_template(allowed: Allowed) -> bytes:
     sheet = book.active
     sheet.title = "Campaign"
     _write_campaign(sheet, allowed)
-    _write_options(book.create_sheet("Options"))
+    options = book.create_sheet("Options")
+    _write_options(options)
     lists = _write_lists(book.create_sheet("Lists"), allowed)
     for name, place in lists.items():
-        _offer(sheet, list(WIDTHS).index(name), place, strict=name not in MULTIPLE)
-    _count(sheet, list(WIDTHS).index("variants"), allowed.limits.variants)
+        _offer(sheet, _below(list(WIDTHS).index(name)), place, strict=name not in MULTIPLE)
+        if name in DEFAULTS:
+            _offer(options, f"B{_option_row(name)}", place, strict=name not in MULTIPLE)
+    _count(sheet, _below(list(WIDTHS).index("variants")), allowed.limits.variants)
+    _count(options, f"B{_option_row('variants')}", allowed.limits.variants)
     _write_help(book.create_sheet("Help"), allowed.codes)
     out = io.BytesIO()
     book.save(out)
@@ -79,7 +88,7 @@ def make_template(allowed: Allowed) -> bytes:
 
 def _examples(allowed: Allowed) -> Iterable[dict[str, object]]:
     style = allowed.styles[0] if allowed.styles else ""
-    places = ", ".join(allowed.channels[:2])
+    places = ", ".join(list(allowed.channels)[:2])
     yield {
         "id": "MUG-01",
         "prompt": "a {product} in {colour} on a white table",
@@ -118,13 +127,21 @@ def _write_campaign(sheet: Any, allowed: Allowed) -> None:
 def _write_options(sheet: Any) -> None:
     meanings = {column.name: column.meaning.replace("`", "") for column in COLUMNS}
     rows = [(name, None, f"Where a row's cell is blank. {meanings[name]}") for name in DEFAULTS]
+    rows += [(name, None, meaning) for name, meaning in OF_THE_CAMPAIGN.items()]
     _write_table(sheet, ("option", "value", "meaning"), rows, (22, 30, 90))
     for number in range(2, len(rows) + 2):
         sheet.cell(number, 2).number_format = "@"
 
 
+def _option_row(name: str) -> int:
+    return DEFAULTS.index(name) + 2
+
+
 def _write_lists(sheet: Any, allowed: Allowed) -> dict[str, str]:
-    """The allowed values in columns; the name of each list, for the columns that offer it."""
+    """The allowed values in columns; the name of each list, for the columns that offer it.
+
+    Beside the channels stands what each of them takes, then the wildcards: to be read, not to be chosen from.
+    """
     lists = {
         "style": allowed.styles,
         "channels": allowed.channels,
@@ -132,7 +149,14 @@ def _write_lists(sheet: Any, allowed: Allowed) -> dict[str, str]:
         "workflow": allowed.workflows,
         "backend": get_args(BackendChoice),
     }
-    _write_table(sheet, tuple(lists), [], (24,) * len(lists))
+    shown = {
+        "what each channel takes": [f"{name}: {w} x {h} px" for name, (w, h) in allowed.channels.items()],
+        "wildcards, for a prompt": [f"__{name}__" for name in allowed.wildcards],
+    }
+    _write_table(sheet, (*lists, *shown), [], (*(24 for _ in lists), 38, 28))
+    for index, texts in enumerate(shown.values(), start=len(lists) + 1):
+        for number, text in enumerate(texts, start=2):
+            sheet.cell(number, index, text)
     places = {}
     for index, (name, values) in enumerate(lists.items()):
         for number, value in enumerate(values, start=2):
@@ -144,21 +168,26 @@ def _write_lists(sheet: Any, allowed: Allowed) -> dict[str, str]:
     return places
 
 
-def _offer(sheet: Any, index: int, place: str, *, strict: bool) -> None:
+def _offer(sheet: Any, cells: str, place: str, *, strict: bool) -> None:
     rule = DataValidation(type="list", formula1=place, allow_blank=True, showErrorMessage=strict)
     rule.errorTitle, rule.error = "Not in the list", "Take one of the list, or leave the cell blank."
-    _apply(sheet, index, rule)
+    _apply(sheet, cells, rule)
 
 
-def _count(sheet: Any, index: int, most: int) -> None:
+def _count(sheet: Any, cells: str, most: int) -> None:
     rule = DataValidation(type="whole", operator="between", formula1="1", formula2=str(most), allow_blank=True)
     rule.showErrorMessage = True
     rule.errorTitle, rule.error = "Not a count", f"A whole number from 1 to {most}."
-    _apply(sheet, index, rule)
+    _apply(sheet, cells, rule)
 
 
-def _apply(sheet: Any, index: int, rule: DataValidation) -> None:
-    rule.add(f"{letters(index)}2:{letters(index)}{LAST_ROW}")
+def _below(index: int) -> str:
+    """The cells of a column below its header."""
+    return f"{letters(index)}2:{letters(index)}{LAST_ROW}"
+
+
+def _apply(sheet: Any, cells: str, rule: DataValidation) -> None:
+    rule.add(cells)
     sheet.add_data_validation(rule)
 
 

@@ -1,9 +1,12 @@
 """Where everything lies in a store: pure functions from what is known to keys, and back. No I/O.
 
     campaigns/<campaign>/assets/<row>/<slug>_<W>x<H>_<key8>.<ext>   and a sidecar, .json, beside each original
+    campaigns/<campaign>/channels/<row>/<slug>_<channel>_<W>x<H>_<key8>.<ext>   exactly what the channel takes
     campaigns/<campaign>/thumbs/<request key>/{256,512}.jpg
     campaigns/<campaign>/references/<sha256>.<ext>
     campaigns/<campaign>/runs/<run id>/{input/<sheet>, manifest.jsonl, manifest.csv, contact-sheet.html, run.json}
+    sheets/<rows>/<campaign>.json                                   which campaigns ran which rows
+    names/<name>.json                                               the campaign of files that were renamed
 
 A request is found by its `AssetPlace`: the row's folder, the size, and 8 digits of its key. The slug is for people.
 """
@@ -21,10 +24,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from assetline.records import PlannedRequest
+    from assetline.records import Exact, PlannedRequest
 
 MAX_NAME_BYTES = 120  # of a campaign, a row, a sheet's name: 120 letters in ASCII, 40 in Chinese
 MAX_SLUG = 40
+ROWS_DIGITS = 32
 SIDECAR_EXT = "json"
 
 _ASSET = re.compile(
@@ -78,6 +82,13 @@ def asset_key(campaign: str, planned: PlannedRequest, ext: str) -> str:
     place = place_of(planned)
     name = f"{slug_of(planned.request.prompt)}_{place.width}x{place.height}_{place.key8}.{ext}"
     return f"{assets_prefix(campaign)}{place.row}/{name}"
+
+
+def rendition_key(campaign: str, planned: PlannedRequest, exact: Exact, ext: str) -> str:
+    """The key of the file for a channel; the first of its channels names it."""
+    channel, key8 = safe_name(exact.channels[0]), planned.request.key[:8]
+    name = f"{slug_of(planned.request.prompt)}_{channel}_{exact.width}x{exact.height}_{key8}.{ext}"
+    return f"{_campaign(campaign)}/channels/{safe_name(planned.row)}/{name}"
 
 
 def place_of(planned: PlannedRequest) -> AssetPlace:
@@ -138,9 +149,29 @@ def input_key(campaign: str, run_id: str, sheet: str) -> str:
     return run_key(campaign, run_id, f"input/{name}")
 
 
+def known_sheets_prefix(rows_sha256: str = "") -> str:
+    """The campaigns that ran a sheet with these rows, or any sheet at all: an object for each content and campaign."""
+    return f"sheets/{rows_sha256[:ROWS_DIGITS]}/" if rows_sha256 else "sheets/"
+
+
+def known_sheet_key(rows_sha256: str, campaign: str) -> str:
+    """The key of what is kept of a sheet's rows, to know them again under another file name."""
+    return f"{known_sheets_prefix(rows_sha256)}{safe_name(campaign)}.json"
+
+
+def other_name_key(name: str) -> str:
+    """The key of what says that the files of this name belong to a campaign with another one; `name` is a slug."""
+    return f"names/{safe_name(name)}.json"
+
+
 def new_run_id(now: datetime, random: bytes) -> str:
-    """`20261122T014500Z-<6 hex>`: sorts by time, and two of one second differ. Takes three bytes of `random`."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{random[:3].hex()}"
+    """`20261122T014500Z-<6 hex>`: sorts by time, and two of one moment differ. Takes three bytes of `random`.
+
+    Three of the digits are the part of the second (to 0.24 ms), so that runs of one second keep their order.
+    """
+    moment = now.astimezone(UTC)
+    part = moment.microsecond * 4096 // 1_000_000
+    return f"{moment:%Y%m%dT%H%M%SZ}-{part:03x}{int.from_bytes(random[:3], 'big') % 4096:03x}"
 
 
 def is_immutable(key: str) -> bool:

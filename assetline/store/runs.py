@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from assetline.errors import ObjectMissing, StoreError
-from assetline.records import RunRecord
+from assetline.run_records import RunRecord
 from assetline.store import Store
 from assetline.store.layout import run_prefix, runs_prefix
 

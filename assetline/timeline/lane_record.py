@@ -11,6 +11,7 @@ from assetline.timeline.records import Band, BandKind, Bar, Mark
 from assetline.timeline.thinning import MOST_BANDS, MOST_MARKS, thinned
 
 State = Literal["away", "working", "paused", "idle"]
+_GOES_ON = {("down", "down"), ("down", "gone"), ("gone", "gone"), ("quarantined", "quarantined")}  # the same absence
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +57,8 @@ class LaneRecord:
     loads_of: set[int] = field(default_factory=set)
     is_paused: bool = False
     _work: list[_Work] = field(default_factory=list)
+    _unreached: tuple[BandKind, str] | None = None
+    _quarantine: str | None = None
     _away: _Away | None = None
     _passed: float = 0.0
 
@@ -100,19 +103,35 @@ class LaneRecord:
             self.failures += 1
             self.mark(at, "failed", f"{label}: {why}" if label else why)
 
-    def go(self, kind: BandKind, at: float, why: str) -> None:
-        """It takes nothing from now on. What was already so is told by the newer reason."""
-        since = self._away.since if self._away else at
-        if self._away and self._away.kind not in (kind, "down"):
-            self.come_back(at)
-            since = at
-        self._away = _Away(kind, since, why)
+    def go(self, kind: Literal["down", "gone"], at: float, why: str) -> None:
+        """It cannot be reached from now on. What was already so is told by the newer reason."""
+        self._unreached = (kind, why)
+        self._show(at)
 
-    def come_back(self, at: float) -> None:
-        """It takes requests again."""
-        if self._away and len(self.bands) < MOST_BANDS:
+    def answer(self, at: float) -> None:
+        """It can be reached again."""
+        self._unreached = None
+        self._show(at)
+
+    def shut(self, at: float, why: str) -> None:
+        """It is not trusted, whether it can be reached or not."""
+        self._quarantine = why
+        self._show(at)
+
+    def release(self, at: float) -> None:
+        """It is trusted again."""
+        self._quarantine = None
+        self._show(at)
+
+    def _show(self, at: float) -> None:
+        """One absence at a time: that it cannot be reached comes before that it is not trusted."""
+        shut: tuple[BandKind, str] | None = None if self._quarantine is None else ("quarantined", self._quarantine)
+        found = self._unreached or shut
+        goes_on = self._away and found and (self._away.kind, found[0]) in _GOES_ON
+        since = self._away.since if self._away and goes_on else at
+        if self._away and not goes_on and at > self._away.since and len(self.bands) < MOST_BANDS:
             self.bands.append(_band(self._away, at))
-        self._away = None
+        self._away = _Away(found[0], since, found[1]) if found else None
 
     def mark(self, at: float, kind: str, why: str) -> None:
         """Something happened."""

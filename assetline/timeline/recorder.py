@@ -1,6 +1,7 @@
 """Happenings on lanes become bars, bands, marks and exact totals. Its memory stays small however long a run is.
 
-Used by one thread. A lane is at each moment in one state: away (down, quarantined, gone), working, paused or idle.
+Used by one thread. A lane is at each moment in one state: away, working, paused or idle. Away is down or gone (it
+cannot be reached), else quarantined (it can, and is not trusted).
 """
 
 from __future__ import annotations
@@ -170,14 +171,18 @@ def _gone(lane: LaneRecord, at: float, what: Happening, _group: int) -> None:
 
 def _quarantined(lane: LaneRecord, at: float, what: Happening, group: int) -> None:
     if group < 0:
-        lane.go("quarantined", at, what.why)
+        lane.shut(at, what.why)
     else:  # for one group alone: the lane goes on with the others
         lane.mark(at, what.kind, what.why or what.group)
 
 
-def _back(lane: LaneRecord, at: float, what: Happening, group: int) -> None:
+def _up(lane: LaneRecord, at: float, _what: Happening, _group: int) -> None:
+    lane.answer(at)
+
+
+def _released(lane: LaneRecord, at: float, what: Happening, group: int) -> None:
     if group < 0:
-        lane.come_back(at)
+        lane.release(at)
     else:
         lane.mark(at, what.kind, what.why or what.group)
 
@@ -190,6 +195,6 @@ _NOTES: dict[str, Callable[[LaneRecord, float, Happening, int], None]] = {
     "waiting": _down,
     "gone": _gone,
     "quarantined": _quarantined,
-    "up": _back,
-    "released": _back,
+    "up": _up,
+    "released": _released,
 }

@@ -31,7 +31,11 @@ class Bar(NamedTuple):
 
 
 class Band(NamedTuple):
-    """Time for which a lane (or, where it is the run's, every lane) took nothing, and why."""
+    """Time for which a lane (or, where it is the run's, every lane) took nothing, and why.
+
+    `down`: it could not be reached; `gone`: so for longer than the run's patience; `quarantined`: it could be reached
+    and was not trusted, but for one request at a time.
+    """
 
     start: float
     end: float

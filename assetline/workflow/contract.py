@@ -86,10 +86,18 @@ class Parameter(Record):
 
 
 class Equivalent(Record):
-    """A model elsewhere that makes much the same picture. `parameters` maps the workflow's names to the model's."""
+    """A model elsewhere that makes much the same picture. `parameters` maps the workflow's names to the model's.
+
+    `values` maps what some of them may be to what that is called there; a value that is not named is not to be had.
+    """
 
     model: str
     parameters: dict[str, str] = Field(default_factory=dict)
+    values: dict[str, dict[str, Value]] = Field(default_factory=dict)
+
+    def value_of(self, parameter: str, value: Value) -> Value | None:
+        """The value as the model has it; None where it has none like it."""
+        return self.values[parameter].get(str(value)) if parameter in self.values else value
 
 
 class Contract(Record):

@@ -174,7 +174,8 @@ def _choices(each: Found, graph: Mapping[str, Any], object_info: Mapping[str, An
 def carried_over(old: Contract, new: Contract) -> tuple[Contract, tuple[str, ...]]:
     """`new` with what people wrote into `old` by hand, where it still fits; and what that was.
 
-    Words, ranges and profiles; whether a sheet must give a value. Not targets and defaults: those are the new export's.
+    Words, ranges, profiles and equivalents; whether a sheet must give a value. Not targets and defaults: those are the
+    new export's.
     """
     kept: list[str] = []
     parameters = dict(new.parameters)
@@ -184,7 +185,9 @@ def carried_over(old: Contract, new: Contract) -> tuple[Contract, tuple[str, ...
         kept.append("ranges and words of the contract")
     profiles = {name: values for name, values in old.profiles.items() if _fits(values, parameters)}
     kept += [f"profile {name}" for name in profiles]
-    changes: dict[str, Any] = {"parameters": parameters, "profiles": profiles}
+    equivalent = {kind: known for kind, known in old.equivalent.items() if known.parameters.keys() <= parameters.keys()}
+    kept += [f"its equivalent at {kind}" for kind in equivalent]
+    changes: dict[str, Any] = {"parameters": parameters, "profiles": profiles, "equivalent": equivalent}
     if not old.description.endswith(_IMPORTED):
         changes["description"] = old.description
         kept.append("its description")

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pydantic import ValidationError
 
 from assetline.errors import WorkflowError
-from assetline.workflow.contract import Contract, Parameter, Target, Workflow, canonical_json, is_link, value_problem
+from assetline.workflow.contract import (
+    Contract,
+    Equivalent,
+    Parameter,
+    Target,
+    Workflow,
+    canonical_json,
+    is_link,
+    value_problem,
+)
 from assetline.yaml_reader import read_yaml
 
 if TYPE_CHECKING:
@@ -139,6 +148,8 @@ def _field_fault(error: Mapping[str, Any]) -> str:
 def _record_at(loc: tuple[int | str, ...]) -> type[Record]:
     if loc[0] == "prefix" or "targets" in loc[2:-1]:
         return Target
+    if loc[0] == "equivalent":
+        return Equivalent
     return Parameter if loc[0] == "parameters" else Contract
 
 
@@ -155,6 +166,7 @@ def _contract_faults(contract: Contract) -> Iterator[str]:
     for name, side in zip(("width", "height"), contract.native, strict=True):
         if name in contract.parameters:
             yield from (f"native: {name} {fault}" for fault in _setting_faults(contract, name, side))
+    yield from (f"equivalent.{fault}" for fault in _equivalent_faults(contract))
     targets = Counter(str(target) for parameter in contract.parameters.values() for target in parameter.targets)
     yield from (f"{target} is set {times} times; once is enough." for target, times in targets.items() if times > 1)
 
@@ -177,9 +189,28 @@ def _parameter_faults(parameter: Parameter) -> Iterator[str]:
 
 def _setting_faults(contract: Contract, name: str, value: Value) -> Iterator[str]:
     if name not in contract.parameters:
-        yield f"is not a parameter of this workflow. Known: {', '.join(contract.parameters)}."
+        yield _unknown(contract)
     elif problem := value_problem(contract.parameters[name], value):
         yield f"{problem}."
+
+
+def _equivalent_faults(contract: Contract) -> Iterator[str]:
+    for kind, known in contract.equivalent.items():
+        for name in known.parameters:
+            if name not in contract.parameters:
+                yield f"{kind}.parameters.{name}: {_unknown(contract)}"
+        for name, values in known.values.items():
+            if name not in known.parameters:
+                yield f"{kind}.values.{name}: is not among its parameters. There: {', '.join(known.parameters)}."
+                continue
+            choices = contract.parameters[name].choices if name in contract.parameters else ()
+            for value in values:
+                if choices and value not in choices:
+                    yield f"{kind}.values.{name}: {value!r} is not a value that {name} may have."
+
+
+def _unknown(contract: Contract) -> str:
+    return f"is not a parameter of this workflow. Known: {', '.join(contract.parameters)}."
 
 
 def _wiring_faults(graph: dict[str, Any], contract: Contract) -> Iterator[str]:

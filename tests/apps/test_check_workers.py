@@ -11,7 +11,7 @@ from fakes.fake_comfyui import FakeComfyUI
 from assetline.bootstrap.planning import plan_sheet
 from assetline.ledger import open_ledger
 from assetline.ledger_records import Speed
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 
 Assetline = Callable[..., Ended]

@@ -108,6 +108,7 @@ def test_plan_json_has_exactly_the_keys_that_are_promised(assetline: Assetline) 
         "dearest_rows": found.json["dearest_rows"],
         "paid": None,
         "overflow": None,
+        "difference": None,
     } == found.json
     assert [("TENT", 2), ("MUG", 1)] == [(row["row"], row["requests"]) for row in found.json["dearest_rows"]]
     assert found.json["minutes"] > 0

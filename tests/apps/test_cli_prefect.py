@@ -66,7 +66,8 @@ def flow_runs(api_url: str) -> dict[str, str]:
 
 def strange(found: Ended) -> list[str]:
     """Lines on stderr that are neither progress nor summary."""
-    known = (WAITING, *STEPS, "Watch the run at http://", "  failed: ", "  Stopped before ", "  Contact sheet: /")
+    ends = ("  failed: ", "  Stopped before ", "  Contact sheet: /", "  Your sheet with the results: /")
+    known = (WAITING, *STEPS, "Watch the run at http://", *ends)
     summary = re.compile(r"[a-z-]+: \d+ .*made.* \(\d+\.\d s\)")
     return [line for line in found.err.splitlines() if not line.startswith(known) and not summary.fullmatch(line)]
 

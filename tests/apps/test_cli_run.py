@@ -16,6 +16,7 @@ COUNTS = ["stored", "reused", "duplicate", "rejected", "failed", "canceled"]
 RECORD = {
     *("version", "campaign", "run_id", "sheet", "sheet_sha256", "started_at", "finished_at", "seconds", "counts"),
     *("cost_usd", "lanes", "store", "run", "contact_sheet", "interrupted", "flow_run", "generator", "finished"),
+    *("rows", "left_out", "retired", "rows_sha256", "overflow", "results"),
 }
 
 
@@ -38,7 +39,7 @@ def pictures(store: str = "assets") -> list[str]:
 def test_run_json_is_one_object_with_exactly_the_keys_that_are_promised(assetline: Assetline) -> None:
     found = assetline("run", write("comps.csv", COMPS), "--direct", "--json")
     assert 0 == found.code
-    promised = ["campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd"]
+    promised = ["campaign", "run_id", "run", "contact_sheet", "counts", "seconds", "cost_usd", "overflow", "results"]
     assert promised == list(found.json)
     assert ("comps", 0.0) == (found.json["campaign"], found.json["cost_usd"])
     assert COUNTS == list(found.json["counts"])
@@ -58,16 +59,33 @@ def test_without_json_stdout_is_empty_and_stderr_says_where_the_contact_sheet_is
     lines = found.err.splitlines()
     assert lines[0].startswith("No lane is set, so the FPO lane draws placeholders.")
     assert "looking at what is already made: 0 of 3" == lines[1]
-    assert lines[-2].startswith("comps: 3 made (")
-    assert lines[-1].startswith("  Contact sheet: /")
-    assert Path(lines[-1].removeprefix("  Contact sheet: ")).is_file()
+    assert lines[-3].startswith("comps: 3 made (")
+    places = dict(line.strip().split(": ", 1) for line in lines[-2:])
+    assert ["Contact sheet", "Your sheet with the results"] == list(places)
+    assert all(Path(place).is_file() for place in places.values())
 
 
 def test_a_second_run_makes_0_pictures_and_says_so(assetline: Assetline) -> None:
-    assetline("run", write("comps.csv", COMPS), "--direct")
+    first = assetline("run", write("comps.csv", COMPS), "--direct", "--json").json
     found = assetline("run", "comps.csv", "--direct", "--json")
     assert (0, counted(reused=3)) == (found.code, found.json["counts"])
     assert "comps: 0 pictures made, 3 made before (" in found.err
+    assert f"Since run {first['run_id']}: 2 rows unchanged." in found.err
+
+
+def test_the_same_file_again_names_the_run_that_says_it_all_and_writes_nothing(assetline: Assetline) -> None:
+    first = assetline("run", write("comps.csv", COMPS), "--direct", "--json").json
+    before = stamps()
+    again = assetline("run", "comps.csv", "--direct", "--json")
+    assert {name: first[name] for name in ("run_id", "run", "contact_sheet")}.items() <= again.json.items()
+    assert f"nothing has changed since run {first['run_id']}: 3 of 3" in again.err
+    assert before == stamps()
+    assert [first["run_id"]] == [run["run_id"] for run in assetline("runs", "--json").json]
+
+
+def stamps() -> dict[Path, tuple[int, int]]:
+    """Every file of the store: which it is, and when it was written."""
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in Path("assets").rglob("*")}
 
 
 def test_a_sheet_with_errors_ends_3_before_anything_comes_into_being(assetline: Assetline) -> None:
@@ -170,8 +188,10 @@ def test_the_log_of_one_run_does_not_go_on_in_the_next(assetline: Assetline) -> 
 @pytest.fixture
 def ran(assetline: Assetline) -> list[str]:
     """The ids of three runs: a campaign twice, then another one with a failure; oldest first."""
-    write("comps.csv", COMPS)
-    ids = [assetline("run", "comps.csv", "--direct", "--json").json["run_id"] for _ in range(2)]
+    ids = []
+    for blank_lines in ("", "\n"):  # other bytes: the very same file again is no run of its own
+        write("comps.csv", COMPS + blank_lines)
+        ids.append(assetline("run", "comps.csv", "--direct", "--json").json["run_id"])
     with strict_worker() as worker:
         some = assetline("run", write("some.csv", SOME_FAIL), "--direct", "--json", "--lane", worker.url)
     ids.append(some.json["run_id"])
@@ -221,8 +241,9 @@ def test_status_shows_the_newest_run_with_its_failures(assetline: Assetline, ran
     assert (0, "") == (found.code, found.err)
     lines = found.out.splitlines()
     assert f"some {ran[2]}: finished with failures; 1 stored, 1 failed" == lines[0]
-    assert lines[-2].startswith("failed: MUG-1-64x64: ")
-    assert lines[-1].startswith("Contact sheet: /")
+    assert lines[-3].startswith("failed: MUG-1-64x64: ")
+    assert lines[-2].startswith("Contact sheet: /")
+    assert lines[-1].startswith("The sheet with its results: /")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,15 @@ def test_it_offers_what_may_be_written_and_explains_every_column(assetline: Asse
     assert all(cell.comment for cell in sheet[1])
     assert (sheet.freeze_panes, sheet.column_dimensions["A"].number_format) == ("C2", "@")
     assert {"Campaign", "Options", "Lists", "Help"} == set(book.sheetnames)
+    options = book["Options"]
+    chosen = {str(rule.sqref): rule.formula1 for rule in options.data_validations.dataValidation}
+    assert {options[cell.replace("B", "A")].value: place for cell, place in chosen.items()} == {
+        "style": "allowed_style", "size": "allowed_size", "workflow": "allowed_workflow",
+        "backend": "allowed_backend", "variants": "1",
+    }  # fmt: skip
+    assert [row[0].value for row in options.iter_rows(min_row=8)] == ["campaign", "max_cost"]
+    assert "instagram_feed: 1080 x 1350 px" in [cell.value for cell in book["Lists"]["F"]]
+    assert "__setting__" in [cell.value for cell in book["Lists"]["G"]]
     assert {"prompt", "not-whole", "workflow-unknown"} <= {cell.value for cell in book["Help"]["A"]}
 
 

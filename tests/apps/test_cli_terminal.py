@@ -12,7 +12,8 @@ from rich.console import Console
 
 from apps.terminal import Terminal, summary
 from assetline.pipeline import Progress, RunResult
-from assetline.records import Asset, Counts, Outcome, RunRecord, Status
+from assetline.records import Asset, Outcome, Status
+from assetline.run_records import Counts, RunRecord
 
 RUN = "20261122T014500Z-9f3a1c"
 HALF = Progress(total=400, done=312, failed=2, made=312, seconds=100.0, step="making pictures")

@@ -9,15 +9,9 @@ import pytest
 from fakes.command_line import Ended, write
 from fakes.fake_comfyui import FakeComfyUI
 
-from apps.warm import begin_with
-from assetline.catalogue import Catalogue
-from assetline.plan import Fleet, Workers, World, plan_campaign
-from assetline.records import PlannedRequest
-from assetline.sheet import read_sheet
-from assetline.workflow import load_workflows
-
 Assetline = Callable[..., Ended]
 SHEET = "id,prompt,workflow,size,variants\nA,a tent,sd15-txt2img,64x64,{}\nB,a mug,sdxl-txt2img,64x64,{}\n"
+FOUR = "{0},a {0},sd15-txt2img,64x64,{0}.safetensors,{1}\n"
 SD15, SDXL = "AWPainting_v1.3.safetensors", "sd_xl_base_1.0.safetensors"
 
 
@@ -35,6 +29,21 @@ def test_each_worker_loads_the_model_of_a_group_and_nothing_is_stored(assetline:
     assert not list(Path().glob("assets/campaigns/**/*.png"))
 
 
+def test_the_run_that_follows_begins_each_worker_with_what_it_has_loaded(assetline: Assetline) -> None:
+    sheet = write(
+        "four.csv", "id,prompt,workflow,size,checkpoint,variants\n" + "".join(map(FOUR.format, "abcd", (3, 9, 6, 4)))
+    )
+    checkpoints = {"checkpoints": [f"{name}.safetensors" for name in "abcd"]}
+    with FakeComfyUI(checkpoints) as gpu1, FakeComfyUI(checkpoints) as gpu2, FakeComfyUI(checkpoints) as gpu3:
+        workers = (gpu1, gpu2, gpu3)
+        lanes = [word for worker in workers for word in ("--lane", worker.url)]
+        warmed = [one["models"] for one in assetline("warm", sheet, "--json", *lanes).json["workers"]]
+        assert 0 == assetline("run", sheet, "--direct", *lanes).code
+        first = [worker.bodies["/prompt"][1]["prompt"]["4"]["inputs"]["ckpt_name"] for worker in workers]
+    assert first == warmed
+    assert 3 == len(set(warmed))
+
+
 def test_what_is_made_already_is_not_warmed_for(assetline: Assetline) -> None:
     with FakeComfyUI() as worker:
         write("two.csv", SHEET.format(1, 1))
@@ -45,6 +54,15 @@ def test_what_is_made_already_is_not_warmed_for(assetline: Assetline) -> None:
         found = assetline("warm", "two.csv", "--json", *lane)
     facts = {"worker": worker.url, "models": "", "seconds": None, "reason": ""}
     assert (0, {"workers": [facts]}) == (found.code, found.json)
+
+
+def test_where_nothing_is_left_to_load_it_is_said_and_who_does_not_answer_is_no_failure(assetline: Assetline) -> None:
+    with FakeComfyUI() as worker:
+        sheet = write("two.csv", SHEET.format(1, 1))
+        assert 0 == assetline("run", sheet, "--direct", "--lane", worker.url).code
+    found = assetline("warm", sheet, "--lane", worker.url)
+    assert (0, True) == (found.code, "cannot be reached" in found.out)
+    assert found.err.endswith("Nothing to load: this sheet has no picture left to make on a ComfyUI worker.\n")
 
 
 def test_a_worker_that_lacks_the_model_of_the_largest_group_loads_another(assetline: Assetline) -> None:
@@ -83,17 +101,3 @@ def test_what_cannot_be_warmed_is_refused(
 ) -> None:
     found = assetline("warm", write("two.csv", sheet), *arguments)
     assert (code, True) == (found.code, said in found.err)
-
-
-def test_groups_are_shared_out_by_their_size() -> None:
-    requests, fleet = planned(SHEET.format(20, 60))
-    first = begin_with([f"gpu{n}" for n in range(8)], requests, fleet)
-    begun = [one.request.workflow for one in first.values()]
-    assert (2, 6) == (begun.count("sd15-txt2img"), begun.count("sdxl-txt2img"))
-
-
-def planned(text: str) -> tuple[tuple[PlannedRequest, ...], Fleet]:
-    workflows = load_workflows(Path(__file__).parents[2] / "workflows")
-    world = World(Catalogue(), workflows, frozenset({"comfyui"}))
-    made = plan_campaign("spring", read_sheet("spring.csv", text.encode(), world.catalogue), world)
-    return made.requests, Fleet(Workers(), workflows)

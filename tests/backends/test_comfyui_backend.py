@@ -427,20 +427,6 @@ async def test_a_probe_of_something_else_than_a_comfyui_says_so(worker: FakeComf
     await backend.close()
 
 
-async def test_capabilities_are_the_files_samplers_and_classes_of_the_worker(worker: FakeComfyUI) -> None:
-    worker.engine.models["loras"] = ["portraits\\warm.safetensors"]
-    worker.engine.without = frozenset({"ControlNetLoader"})
-    backend = lane(worker.url)
-    found = await backend.capabilities()
-    await backend.close()
-    assert found.version == "0.3.64"
-    assert found.checkpoints == ("AWPainting_v1.3.safetensors", "sd_xl_base_1.0.safetensors")
-    assert (found.loras, found.controlnets) == (("portraits/warm.safetensors",), ())
-    assert (len(found.samplers), found.schedulers[:2]) == (42, ("simple", "sgm_uniform"))
-    assert "KSampler" in found.node_classes
-    assert "ControlNetLoader" not in found.node_classes
-
-
 async def test_what_a_browser_adds_to_an_address_is_cut_off(worker: FakeComfyUI) -> None:
     backend = lane(f"  {worker.url}/?x=1#graph ")
     await backend.probe()

@@ -14,9 +14,9 @@ from assetline.bootstrap.informed import InformedBackend
 from assetline.bootstrap.planning import lane_label, plan_sheet
 from assetline.bootstrap.running import open_lanes
 from assetline.bootstrap.workers import already_asked, ask_workers, worker_urls
-from assetline.errors import BackendUnavailable, OptionError
+from assetline.errors import BackendUnavailable, JobTimedOut, OptionError
 from assetline.plan import Workers
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -126,3 +126,22 @@ async def test_a_lane_takes_no_request_for_which_its_worker_lacks_something() ->
         for lane in lanes:
             await lane.backend.close()
     assert {rich.url: [True, True], poor.url: [False, True]} == suited
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"picture_timeout_s": 0.1}, "did not finish the picture within 0.1 s"),
+        ({"request_timeout_s": 0.1}, "did not bring the picture within 0.1 s, all in all"),
+    ],
+)
+async def test_both_limits_on_a_try_are_settings(limits: dict[str, float], said: str) -> None:
+    write("spring.csv", SHEET)
+    with FakeComfyUI() as worker:
+        worker.hold()
+        run, settings = options(worker.url), Settings(**limits)
+        planning = plan_sheet("spring.csv", run, settings)
+        [lane] = open_lanes(planning, settings)
+        with pytest.raises(JobTimedOut, match=said):
+            await lane.backend.generate(planning.plan.requests[1], 1)
+        await lane.backend.close()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fakes.comfyui_lane import Ticker, lane, planned
 
-from assetline.backends.comfyui.answers import Capabilities, HistoryEntry, ImageFile, Queue
+from assetline.backends.comfyui.answers import HistoryEntry, ImageFile, Queue
 from assetline.backends.comfyui.client import AnswerLost, ComfyUIClient
 from assetline.backends.comfyui.errors import Job, refusal, run_error
 from assetline.backends.comfyui.watch import ComfyUISettings, Watch
@@ -126,11 +126,6 @@ def test_longer_queue_items_of_newer_servers_are_read() -> None:
     queue = Queue.read({"queue_running": [[0, "a", {}, {}, [], {"create_time": 1}]], "queue_pending": []})
     assert "a" in queue
     assert "b" not in queue
-
-
-def test_the_newer_form_of_choices_is_read() -> None:
-    info = {"KSampler": {"input": {"required": {"sampler_name": ["COMBO", {"options": ["euler"]}]}}}}
-    assert Capabilities.read(info, "0.9").samplers == ("euler",)
 
 
 # ---------------------------------------------------------------------- looks, without a server
@@ -296,13 +291,3 @@ async def test_a_download_shorter_than_it_says_is_no_picture() -> None:
         client = ComfyUIClient("http://gpu1:8188", httpx.Timeout(1), http)
         with pytest.raises(AnswerLost, match=r"sent 4 of 8 bytes of a\.png"):
             await client.view(ImageFile("a.png", "", "output"))
-
-
-@pytest.mark.anyio
-async def test_capabilities_of_another_kind_are_said_to_be_no_comfyui() -> None:
-    def strange(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"system": {"comfyui_version": "1"}, "KSampler": []})
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(strange)) as http:
-        with pytest.raises(BackendUnavailable, match="/object_info does not answer like a ComfyUI"):
-            await lane("http://gpu1:8188", client=http).capabilities()

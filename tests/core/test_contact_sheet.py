@@ -11,10 +11,11 @@ import pytest
 from fakes.outcomes import a_campaign, a_run, a_thumbnail, an_asset, an_outcome
 from PIL import Image
 
-from assetline.contact_sheet import paged, write_contact_sheet
+from assetline.contact_sheet import paged, shown_of, write_contact_sheet
 from assetline.contact_sheet.montage import MOST_BYTES, montage
 from assetline.contact_sheet.page import MARKS
 from assetline.records import FPO_MODEL, STATUSES, Attempt
+from assetline.store.history import RetiredRow
 from assetline.store.layout import assets_prefix
 from assetline.timeline import Happening, Recorder, Timeline
 from assetline.timeline.palette import STYLE
@@ -349,3 +350,28 @@ def test_a_lanes_name_stays_text(text, tmp_path):
     [html] = with_lanes([an_outcome()], tmp_path, lanes_of(text))
     assert 1 == len(Page(html).all("script"))
     assert not Page(html).all("img", src="x")
+
+
+# --- rows that the sheet no longer has
+
+
+def test_retired_rows_stand_apart_on_the_last_page_and_are_counted_nowhere(tmp_path: Path) -> None:
+    outcomes = a_campaign(rows=3, pictures_per_row=500)
+    gone = an_outcome(9, row="GONE <1>", prompt="a <b>lost</b> mug")
+    retired = [RetiredRow(row=gone.row, retired_in="20261122T014500Z-9f3a1c", outcomes=(gone,))]
+    paths = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path, retired=retired)
+    first, last = (path.read_text() for path in paths)
+    assert "GONE" not in first
+    section = last[last.index('<details class="retired">') : last.index('<nav class="pager"')]
+    assert "1 row that the sheet no longer has" in section
+    assert "GONE &lt;1&gt;" in section
+    assert "a &lt;b&gt;lost&lt;/b&gt; mug" in section
+    assert section.count("<img") == 1
+    assert 'class="tile' not in section
+    assert ">500 pictures<" in last[: last.index("<main>")]
+
+
+def test_of_many_retired_rows_the_first_ones_have_a_picture() -> None:
+    rows = [RetiredRow(row=f"R{n}", retired_in="r", outcomes=(an_outcome(n),)) for n in range(1, 100)]
+    assert [outcome.row for outcome in shown_of(rows)] == [f"SKU{n:04d}" for n in range(1, 61)]
+    assert shown_of([RetiredRow(row="R", retired_in="r", outcomes=(an_outcome(1, "failed"),))]) == []

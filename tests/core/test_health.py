@@ -26,6 +26,7 @@ from assetline.errors import (
     PaidJobFailed,
 )
 from assetline.records import Made, Outcome, PlannedRequest, Render
+from assetline.timeline import Happening, Recorder
 
 BROKEN = "bad model file"
 
@@ -126,6 +127,19 @@ def test_a_worker_that_was_started_again_is_back_as_soon_as_it_answers() -> None
     assert {"stored"} == run.statuses
     assert [("quarantined", ""), ("canary", "any"), ("released", "")] == run.kinds("a")
     assert run.seconds < 30 + 15 + 30 * 1.1
+
+
+def test_a_worker_that_cannot_be_reached_is_shown_as_down_and_as_quarantined_once_it_answers() -> None:
+    run = Run([planned(n) for n in range(30)], Worker("a", down=(10.5, 30.0)))
+    recorder = Recorder(["a"])
+    for event in run.events:
+        recorder.hear(Happening(event.at, event.lane, event.kind, event.label, event.affinity and "any", event.detail))
+    [lane] = recorder.timeline(run.seconds, ended=True).lanes
+    down, shut = lane.bands
+    assert ("down", "a does not answer", 11.0) == (down.kind, down.why.rpartition(": ")[2], round(down.start, 1))
+    assert ("quarantined", "It was away: a does not answer.") == (shut.kind, shut.why.partition(" One")[0])
+    assert down.end == shut.start >= 30, "it answers"
+    assert 1.1 == round(shut.end - shut.start, 1), "one picture tries it"
 
 
 def test_a_long_run_gives_each_worker_its_full_part_again() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from assetline import manifest
 from assetline.errors import StoreError
-from assetline.records import STATUSES, Attempt, Counts, Outcome
+from assetline.records import STATUSES, Attempt, Outcome
+from assetline.run_records import Counts
 from assetline.timeline import Happening, Recorder, Timeline
 
 CONTRACT = ["row", "variant", "request_key", "status", "reason", "duplicate_of", "asset", "attempts"]

@@ -10,15 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.campaigns import PictureBackend, black, encoded, files, job, png, run, statuses
+from fakes.campaigns import PictureBackend, black, encoded, files, job, manifest, png, run, statuses
+from fakes.memory_store import MemoryStore
 from PIL import Image
 
-from assetline.errors import ObjectMissing
+from assetline.errors import JobRejected, ObjectMissing
 from assetline.pipeline import Progress, RunResult, WorkPool, run_campaign
 from assetline.pipeline.books import Decisions
 from assetline.records import PlannedRequest, Render
 from assetline.store import StoredObject
 from assetline.store.folder import FolderStore
+from assetline.store.history import read_retired
 
 MUG = "id,prompt,size\nMUG,a mug,64x64\n"
 TWO = "id,prompt,size,variants\nMUG,a mug,256x256,2\n"
@@ -180,3 +182,67 @@ def test_the_contact_sheet_reads_many_thumbnails_at_once(store: FolderStore) -> 
             return super().get(key)
 
     assert statuses(run(sheet, Together(Path(store.uri)), PictureBackend())) == ["reused"] * 12
+
+
+# --- the same again, and what is retired
+
+THREE = "id,prompt,size\nA,a tent,64x64\nB,a mug,64x64\nC,a boot,64x64\n"
+WITHOUT_C = "id,prompt,size\nA,a tent,64x64\nB,a mug,64x64\n"
+
+
+def test_the_same_file_again_names_the_run_before_and_writes_nothing() -> None:
+    memory = MemoryStore()
+    first, written = run(THREE, memory, PictureBackend()), list(memory.written)
+    again = run(THREE, memory, PictureBackend())
+    assert (again.same_again, again.record.run_id, again.montage) == (True, first.record.run_id, first.montage)
+    assert (again.record.counts.reused, again.record.cost_usd, again.record.run) == (3, 0.0, first.record.run)
+    assert memory.written == written
+
+
+def test_a_run_with_nothing_to_make_is_written_where_the_run_before_was_of_another_sheet() -> None:
+    memory = MemoryStore()
+    run(THREE, memory, PictureBackend())
+    cut = run(WITHOUT_C, memory, PictureBackend())
+    back = run(THREE, memory, PictureBackend())
+    assert [result.same_again for result in (cut, back)] == [False, False]
+    assert [result.record.retired for result in (cut, back)] == [("C",), ()]
+
+
+def test_what_failed_before_makes_a_run_of_its_own() -> None:
+    memory = MemoryStore()
+    run(MUG, memory, PictureBackend(draw=lambda _planned, _attempt: JobRejected("cfg is 0")))
+    assert not run(MUG, memory, PictureBackend()).same_again
+    assert run(MUG, memory, PictureBackend()).same_again
+
+
+def test_a_killed_run_is_no_result_for_the_next_one(store: FolderStore, tmp_path: Path) -> None:
+    killed = run(MUG, store, PictureBackend())
+    (tmp_path / f"assets/campaigns/spring/runs/{killed.record.run_id}/run.json").unlink()
+    result = run(MUG, store, PictureBackend())
+    assert not result.same_again
+    assert result.record.run_id != killed.record.run_id
+
+
+def test_a_retired_row_keeps_its_pictures_and_comes_back_unchanged() -> None:
+    memory = MemoryStore()
+    first = run(THREE, memory, PictureBackend())
+    cut = run(WITHOUT_C, memory, PictureBackend())
+    [retired] = read_retired(memory, "spring", cut.record.run_id)
+    assert (retired.row, retired.retired_in) == ("C", cut.record.run_id)
+    assert [outcome.asset for outcome in retired.outcomes] == [first.outcomes[2].asset]
+    assert [line["row"] for line in manifest(memory, cut)] == ["A", "B"]
+    later = run(WITHOUT_C.replace("a mug", "a cup"), memory, PictureBackend())
+    [still] = read_retired(memory, "spring", later.record.run_id)
+    assert still == retired
+    backend = PictureBackend()
+    back = run(THREE, memory, backend)
+    assert (backend.drawn, back.record.retired) == ([], ())
+    assert back.outcomes[2].asset == first.outcomes[2].asset
+
+
+def test_a_manifest_that_cannot_be_read_stops_no_run() -> None:
+    memory = MemoryStore()
+    first = run(THREE, memory, PictureBackend())
+    memory.put(f"campaigns/spring/runs/{first.record.run_id}/manifest.jsonl", b"{}\n")
+    result = run(THREE, memory, PictureBackend())
+    assert (result.same_again, statuses(result)) == (False, ["reused"] * 3)

@@ -365,29 +365,39 @@ def chosen(made: CampaignPlan, limit_s: float, budget: float = 100.0) -> Overflo
 
 def test_nothing_overflows_while_the_workers_are_in_time() -> None:
     found = chosen(gpu_plan(row(variants=10)), limit_s=120)
-    assert ({}, 0, 2.0) == (found.requests, found.quote.pictures, found.quote.minutes)
+    assert (0, 2.0) == (found.quote.pictures, found.quote.minutes)
 
 
-def test_as_few_as_needed_overflow_and_those_that_would_be_made_last() -> None:
-    made = gpu_plan(row(2, variants=5), row(3, variants=5, priority=1))
-    found = chosen(made, limit_s=60)
-    assert [planned.request.key for planned in made.requests[:5]] == sorted(
-        found.requests, key=[planned.request.key for planned in made.requests].index
-    )
+def test_the_quote_says_what_could_go_if_the_workers_fail() -> None:
+    found = chosen(gpu_plan(row(variants=10)), limit_s=120, budget=0.117 + 2 * 0.006)
+    assert (0, 2, 0.0121) == (found.quote.pictures, found.quote.most, round(found.quote.most_usd, 4))
+    assert 10 == len(found.requests)
+
+
+def test_as_few_as_needed_are_expected_to_overflow() -> None:
+    found = chosen(gpu_plan(row(2, variants=5), row(3, variants=5, priority=1)), limit_s=60)
     assert (5, 2.0, 1.0) == (found.quote.pictures, found.quote.minutes, found.quote.limit_minutes)
     assert (0.0195, 0.03) == (found.quote.cost_usd.low, round(found.quote.cost_usd.high, 3))
 
 
 def test_no_more_overflows_than_the_caps_allow() -> None:
     made = gpu_plan(row(variants=10))
-    assert 1 == len(chosen(made, limit_s=60, budget=0.117).requests)
+    assert 1 == chosen(made, limit_s=60, budget=0.117).quote.pictures
     assert {} == chosen(made, limit_s=60, budget=0.0).requests
+
+
+def test_what_has_been_paid_for_goes_whatever_the_caps_say() -> None:
+    made = gpu_plan(row(variants=3))
+    paid = frozenset({made.requests[0].request.key})
+    equivalents = equivalents_of(made.requests, made.rows, load_workflows(SHIPPED), MODELS)
+    found = choose_overflow(made.requests, equivalents, lambda _: 0.0, 60, replace(money(0.0), paid=paid))
+    assert (paid, 1, 0.0) == (found.paid, found.quote.most, found.quote.most_usd)
 
 
 def test_the_equivalent_has_the_same_prompt_size_and_seed_and_the_values_that_the_contract_maps() -> None:
     made = gpu_plan(row(variants=2, parameters={"steps": 30, "cfg": 6.0}))
     found = chosen(made, limit_s=12)
-    [(key, request)] = found.requests.items()
+    key, request = next(iter(found.requests.items()))
     own = next(planned.request for planned in made.requests if planned.request.key == key)
     assert (own.prompt, own.negative_prompt, own.width, own.height, own.seed) == (
         request.prompt, request.negative_prompt, request.width, request.height, request.seed,
@@ -400,13 +410,36 @@ def test_the_equivalent_has_the_same_prompt_size_and_seed_and_the_values_that_th
     [
         {"backend": "comfyui"},
         {"model": "juggernaut.safetensors"},
-        {"parameters": {"sampler": "dpmpp_2m"}},
+        {"parameters": {"sampler": "uni_pc"}},
+        {"parameters": {"scheduler": "karras"}},
+        {"parameters": {"cfg": 0.5}},
         {"workflow": "sd15-txt2img"},
         {"sizes": sized(2048, 4096)},
     ],
 )
 def test_what_would_be_another_picture_there_stays_here(fields: Mapping[str, object]) -> None:
     assert {} == chosen(gpu_plan(row(variants=10, **fields)), limit_s=12).requests
+
+
+@pytest.mark.parametrize(
+    ("sampler", "there"),
+    [
+        (None, "K_EULER_ANCESTRAL"),
+        ("euler", "K_EULER"),
+        ("heun", "HeunDiscrete"),
+        ("dpmpp_2m", "DPMSolverMultistep"),
+    ],
+)
+def test_a_sampler_goes_under_the_name_that_it_has_there(sampler: str | None, there: str) -> None:
+    parameters = {"sampler": sampler} if sampler else {}
+    [request] = chosen(gpu_plan(row(parameters=parameters)), limit_s=1).requests.values()
+    assert there == request.parameters["scheduler"]
+
+
+@pytest.mark.parametrize("name", ["sd15-txt2img", "sdxl-controlnet-pose", "sdxl-lora", "sdxl-refine"])
+def test_a_workflow_without_an_equivalent_says_why(name: str) -> None:
+    assert {} == load_workflows(SHIPPED)[name].contract.equivalent
+    assert "\n# No `equivalent`: " in (SHIPPED / f"{name}.contract.yaml").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("written", "seconds"), [("off", None), ("", None), ("30m", 1800), ("2h", 7200), ("90 s", 90)])

@@ -278,7 +278,7 @@ def test_learned_speeds_give_the_faster_lane_more_and_are_said_to_be_learned() -
 
 def test_a_lane_that_was_never_seen_is_taken_for_as_fast_as_others_were_and_without_any_it_is_a_guess() -> None:
     pace = Pace([Speed(GPU1, "sdxl", 10.0, 8.0, 9), Speed(GPU1, "sd15", 3.0, None, 9), Speed("fpo", "", 9.0, None, 9)])
-    assert [10.0, 3.0] == [pace.seconds(GPU2, "sdxl"), pace.seconds(GPU1, "flux")]
+    assert [10.0, 3.0] == pytest.approx([pace.seconds(GPU2, "sdxl"), pace.seconds(GPU1, "flux")])
     assert [None, None] == [pace.seconds(GPU2, "flux"), pace.seconds("fpo", "")]
     assert [8.0, 0.0] == [pace.load_seconds(GPU2, "sdxl"), pace.load_seconds(GPU1, "sd15")]
 

@@ -17,7 +17,7 @@ from assetline.bootstrap.planning import (
     read_source,
 )
 from assetline.errors import OptionError, WorkflowError
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings, load_settings
 from assetline.sheet import Limits
 from assetline.store.folder import FolderStore
@@ -228,3 +228,12 @@ def test_every_bad_setting_is_named_and_none_is_quoted(monkeypatch: pytest.Monke
     assert "ASSETLINE_MAX_ROWS: " in str(error.value)
     assert "ASSETLINE_MIN_SIDE_PX: " in str(error.value)
     assert "hunter" not in str(error.value)
+
+
+def test_a_picture_that_may_take_longer_than_its_whole_try_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shorter whole alone is none: it ends the picture too."""
+    monkeypatch.setenv("ASSETLINE_REQUEST_TIMEOUT_S", "300")
+    assert (900, 300) == (load_settings().picture_timeout_s, load_settings().request_timeout_s)
+    monkeypatch.setenv("ASSETLINE_PICTURE_TIMEOUT_S", "600")
+    with pytest.raises(OptionError, match="PICTURE_TIMEOUT_S is longer than ASSETLINE_REQUEST_TIMEOUT_S"):
+        load_settings()

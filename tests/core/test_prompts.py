@@ -74,10 +74,29 @@ def test_a_wildcard_that_is_used_twice_is_picked_once() -> None:
     [
         ("a {prodct}", "placeholder-unknown", "Did you mean {product}?"),
         ("a {zzz}", "placeholder-unknown", "Columns: product, Main Colour, id."),
-        ("a {product", "brace-unbalanced", 'The "{" at character 3 is never closed.'),
-        ("a product}", "brace-unbalanced", 'The "}" at character 10 closes nothing.'),
+        (
+            "a {product",
+            "brace-unbalanced",
+            'The "{" at character 3 ("{product") is never closed. Did you mean {product}?',
+        ),
+        (
+            "a product}",
+            "brace-unbalanced",
+            'The "}" at character 10 ("a product}") closes nothing. Did you mean {product}?',
+        ),
         ("a {} b", "brace-unclear", '"{}" at character 3'),
         ("a { {red|blue} } b", "brace-unclear", '"{ {red|blue} }" at character 3'),
+        (
+            "a {2$$red|blue}",
+            "brace-unclear",
+            "character 3: 2$$ is not read here; every choice makes a prompt. Write {red|blue}.",
+        ),
+        ("a {1-2$$ and $$red|blue}", "brace-unclear", "Write {red|blue}."),
+        (
+            "a {red|3::blue|0.5::sage}",
+            "brace-unclear",
+            "3:: is not read here; every choice makes a prompt. Write {red|blue|sage}.",
+        ),
         ("__sky__", "wildcard-unknown", 'There is no wildcard "sky". Put its lines into wildcards/sky.txt'),
         ("{1|2|3|4|5}" * 3, "choices-too-many", "make 125 prompts; at most 64"),
     ],

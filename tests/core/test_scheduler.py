@@ -9,10 +9,10 @@ from math import inf
 
 import pytest
 
-from assetline.dispatch.assignment import Rest, Shares, assign
 from assetline.dispatch.scheduler import LEAST_STREAK, LOADS_IN_STREAK, Scheduler
 from assetline.dispatch.situation import Group, LaneState, Situation
 from assetline.dispatch.speeds import Speed, Speeds
+from assetline.plan.assignment import Rest, Shares, assign
 
 LOAD_S = 10.0
 

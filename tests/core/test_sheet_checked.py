@@ -16,13 +16,15 @@ from openpyxl import load_workbook
 from openpyxl.comments import Comment
 from openpyxl.drawing.image import Image
 from openpyxl.styles import Font
+from openpyxl.worksheet.table import Table
 
 from assetline.sheet import Sheet, read_sheet, write_checked
 
 TEXT = 'Spring\n\nid;prompt;size;Note\n1;"a shoe; red";big;=1+1\n\n2;a hat;4:5;-7\n3;;1024;"@x"\n'
 
 NO_SIZE = "size: Write pixels (1024x1024), a ratio (4:5) or a channel's name."
-TWO_FIXES = 'prompt: Describe the picture, or delete the row. size: Did you mean "1024x1024"?'
+TWO_PROBLEMS = 'prompt: The row has no prompt.\nsize: "1024" is not a size.'
+TWO_FIXES = 'prompt: Describe the picture, or delete the row.\nsize: Did you mean "1024x1024"?'
 
 
 def check(file_name: str, data: bytes) -> tuple[Sheet, str, bytes]:
@@ -44,7 +46,7 @@ def test_a_csv_keeps_its_delimiter_columns_and_order_and_gets_three_columns() ->
         ["1", "a shoe; red", "big", "'=1+1", "error", 'size: "big" is not a size.', NO_SIZE],
         [],
         ["2", "a hat", "4:5", "-7", "ok", "", ""],
-        ["3", "", "1024", "'@x", "error", 'prompt: The row has no prompt. size: "1024" is not a size.', TWO_FIXES],
+        ["3", "", "1024", "'@x", "error", TWO_PROBLEMS, TWO_FIXES],
     ]
 
 
@@ -124,6 +126,34 @@ def test_a_workbook_keeps_its_formatting_and_gets_three_columns_and_marked_cells
     assert (sheet["A1"].font.color.rgb, sheet.column_dimensions["B"].width) == ("FF112233", 33)
     assert (sheet["C2"].fill.fgColor.rgb, sheet["C2"].comment.text[:21]) == ("FFFFC7CD", '"big" is not a size. ')
     assert (sheet["D2"].value, sheet["B2"].comment.text) == ("=5*4", "mine")
+
+
+def test_the_rows_with_errors_are_seen_in_the_status_and_can_be_filtered_by_it() -> None:
+    _, checked = checked_workbook()
+    sheet = load_workbook(io.BytesIO(checked))["Campaign"]
+    assert [sheet[cell].fill.fgColor.rgb for cell in ("E2", "E3")] == ["FFFFC7CD", "00000000"]
+    assert sheet.auto_filter.ref == "A1:G3"
+
+
+def test_a_filter_of_the_producers_grows_and_a_table_gets_none() -> None:
+    def filtered(sheet: Any) -> None:
+        sheet.auto_filter.ref = "A1:C2"
+
+    def tabled(sheet: Any) -> None:
+        sheet.add_table(Table(displayName="Rows", ref="A1:C3"))
+
+    found = [check("c.xlsx", workbook([row[:3] for row in ROWS], change))[2] for change in (filtered, tabled)]
+    assert [load_workbook(io.BytesIO(data))["Campaign"].auto_filter.ref for data in found] == ["A1:F3", None]
+
+
+def test_a_comment_of_the_producers_stays_large_enough_to_be_read() -> None:
+    def change(sheet: Any) -> None:
+        sheet["A1"].comment = Comment("a long explanation of the column " * 12, "Ana", height=300, width=500)
+
+    drawn = check("c.xlsx", workbook(ROWS, change))[2]
+    with zipfile.ZipFile(io.BytesIO(drawn)) as archive:
+        [drawing] = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".vml")]
+    assert "width:360px;height:162px" in drawing
 
 
 def test_a_checked_workbook_gives_the_same_result_and_its_formulas_still_have_values() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from fakes.sheets import CATALOGUE, read_text, told
 
-from assetline.records import MAX_SEED, Row, Size
+from assetline.records import MAX_SEED, Exact, Row, Size
 from assetline.sheet import Limits, Sheet, read_sheet
+
+FEED = Exact(channels=("instagram_feed",), width=1080, height=1350)
 
 
 def read_cell(column: str, value: str) -> Sheet:
@@ -76,6 +78,9 @@ def test_a_value_is_read(column: str, value: str, expected: dict[str, object]) -
         ("style", "minimalst", "style-unknown", 'Did you mean "Minimalist"?'),
         ("style", "watercolour", "style-unknown", "Known styles: Minimalist, Product Photography."),
         ("channels", "tv", "channel-unknown", "Known channels: instagram_feed, instagram_story, facebook_feed."),
+        ("channels", "story", "channel-unknown", 'Did you mean "instagram_story"?'),
+        ("channels", "feed", "channel-unknown", 'Did you mean "instagram_feed" or "facebook_feed"?'),
+        ("size", "Square", "size-unreadable", "Write a ratio, such as 1:1, or a channel's name."),
         ("size", "1024", "size-unreadable", 'Did you mean "1024x1024"?'),
         ("size", "1024 by 768", "size-unreadable", 'Did you mean "1024x768"?'),
         ("size", "huge", "size-unreadable", "Write pixels (1024x1024), a ratio (4:5) or a channel's name."),
@@ -116,7 +121,7 @@ def test_a_message_reads_as_a_producer_would_say_it() -> None:
         ("4:5", [Size(width=0, height=0, label="4:5", ratio=(4, 5))]),
         ("16:09", [Size(width=0, height=0, label="16:9", ratio=(16, 9))]),
         ("1.91:1", [Size(width=0, height=0, label="1.91:1", ratio=(191, 100))]),
-        ("Instagram Feed", [Size(width=896, height=1120, label="instagram_feed")]),
+        ("Instagram Feed", [Size(width=896, height=1120, label="instagram_feed", exact=(FEED,))]),
         (
             "512x512, 4:5, 512X512",
             [Size(width=512, height=512, label="512x512"), Size(width=0, height=0, label="4:5", ratio=(4, 5))],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -171,15 +171,14 @@ def test_other_keys_are_no_assets(key: str) -> None:
     assert layout.parse_asset_key(key) is None
 
 
-def test_run_ids_are_in_utc_sort_by_time_and_take_three_random_bytes() -> None:
+def test_run_ids_are_in_utc_sort_by_time_and_differ_at_one_moment() -> None:
     tokyo = timezone(timedelta(hours=9))
-    assert (
-        layout.new_run_id(datetime(2026, 11, 22, 10, 45, tzinfo=tokyo), b"\x0a\x1b\x2c\xff")
-        == "20261122T014500Z-0a1b2c"
-    )
-    assert layout.new_run_id(datetime(2026, 11, 22, tzinfo=UTC), b"abc") < layout.new_run_id(
-        datetime(2026, 11, 23, tzinfo=UTC), b"abc"
-    )
+    moment = datetime(2026, 11, 22, 10, 45, 0, 500_000, tzinfo=tokyo)
+    assert layout.new_run_id(moment, b"\x0a\x1b\x2c\xff") == "20261122T014500Z-800b2c"
+    assert layout.new_run_id(moment, b"\x0a\x1b\x2d\xff") == "20261122T014500Z-800b2d"
+    moments = [moment + timedelta(milliseconds=n) for n in (-500, 0, 1, 499, 86_400_000)]
+    ids = [layout.new_run_id(one, bytes([255 - n]) * 3) for n, one in enumerate(moments)]
+    assert ids == sorted(ids)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,34 @@ def test_a_quarantine_ends_when_the_lane_is_released():
     assert ["canary"] == [mark.kind for mark in lane.marks]
 
 
+@pytest.mark.parametrize("first", ["down", "quarantined"])
+def test_a_lane_that_cannot_be_reached_is_down_and_quarantined_only_when_it_answers(first):
+    faults = [(2, "down", "", "", "no answer"), (2, "quarantined", "", "", "it was away")]
+    happened = (*sorted(faults, key=lambda fault: fault[1] != first), (5, "waiting", "", "", "3 wait"), (7, "up"))
+    [now] = recorded(*happened[:3], until=6, ended=False).lanes
+    assert ("down for 4.0 s: 3 wait", "down") == (now.doing, now.state)
+    [then] = recorded(*happened, until=8, ended=False).lanes
+    assert ("quarantined for 1.0 s: it was away", "quarantined") == (then.doing, then.state)
+    [after] = recorded(*happened, (9, "canary", "A", "g"), (10, "released"), until=12).lanes
+    assert (Band(2, 7, "down", "3 wait"), Band(7, 10, "quarantined", "it was away")) == after.bands
+    assert (8.0, 4.0) == (after.away_s, after.idle_s)
+
+
+def test_a_quarantined_lane_that_goes_down_is_down_and_one_that_stays_away_is_gone():
+    [lane] = recorded(
+        (1, "quarantined", "", "", "black pictures"), (3, "down", "", "", "x"), (6, "gone", "", "", "x"), until=9
+    ).lanes
+    assert (Band(1, 3, "quarantined", "black pictures"), Band(3, 9, "gone", "x")) == lane.bands
+
+
+def test_a_lane_that_is_trusted_again_while_it_is_away_stays_down_until_it_answers():
+    """The canary's picture came before it went."""
+    [lane] = recorded(
+        (1, "quarantined", "", "", "black"), (3, "down", "", "", "x"), (4, "released"), (6, "up"), until=9
+    ).lanes
+    assert (Band(1, 3, "quarantined", "black"), Band(3, 6, "down", "x")) == lane.bands
+
+
 def test_a_quarantine_of_one_group_leaves_the_lane_at_work():
     [lane] = recorded((1, "quarantined", "", "flux", "lacks it"), (4, "released", "", "flux"), until=5).lanes
     assert ((), 5.0) == (lane.bands, lane.idle_s)

@@ -436,6 +436,18 @@ NODES = "3 (KSampler), 5 (EmptyLatentImage), 6 (CLIPTextEncode), 9 (SaveImage)"
             "prefix: node 9 (SaveImage) has no input 'prefix'. It has: filename_prefix, images.",
         ),
         (
+            contract_with(equivalent={"replicate": {"model": "sdxl", "parameters": {"guidance": "cfg"}}}),
+            "equivalent.replicate.parameters.guidance: is not a parameter of this workflow. Known: ",
+        ),
+        (
+            contract_with(equivalent={"replicate": {"model": "sdxl", "values": {"cfg": {"7": 7}}}}),
+            "equivalent.replicate.values.cfg: is not among its parameters. There: ",
+        ),
+        (
+            contract_with(equivalent={"replicate": {"model": "sdxl", "valeus": {}}}),
+            "equivalent.replicate.valeus: is not a known key. Known: model, parameters, values.",
+        ),
+        (
             contract_with(preffix="9.x"),
             "preffix: is not a known key. Known: name, description, native, prefix, output, parameters, profiles, equivalent.",
         ),

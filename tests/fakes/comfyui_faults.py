@@ -22,7 +22,7 @@ from assetline.bootstrap.planning import plan_sheet
 from assetline.dispatch import DispatchOptions, Lane
 from assetline.pipeline import RunJob, RunResult, run_campaign
 from assetline.provenance import read_sidecar
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from assetline.store.folder import FolderStore
 from assetline.workflow import affinity

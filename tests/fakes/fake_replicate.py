@@ -205,6 +205,10 @@ class FakeReplicate:
         """Wait until the test is over: nobody gets an answer."""
         self._ended.wait(30)
 
+    def picture(self, held: Held) -> bytes:
+        """What its output is, as PNG."""
+        return _png(*size_of(held.input))
+
     # ------------------------------------------------------------------ the service
 
     def handle(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -390,7 +394,7 @@ class FakeReplicate:
     def _outputs(self, held: Held) -> Any:
         shape = held.fate.shape or self.models[held.model].output
         if shape == "data":
-            return ["data:image/png;base64," + _base64(_png(*_size(held.input)))]
+            return ["data:image/png;base64," + _base64(self.picture(held))]
         places = [f"{self.url}/outputs/{held.id}/{n}.png" for n in range(held.fate.outputs)]
         if shape == "foreign":
             places = [place.replace("127.0.0.1", "127.0.0.2") for place in places]
@@ -471,7 +475,7 @@ class FakeReplicate:
         known = path.split("/")[2]
         held = self.held[known]
         fault = self._faults["output"].popleft() if self._faults["output"] else held.fate.output
-        picture = _png(*_size(held.input))
+        picture = self.picture(held)
         match fault.split():
             case [("403" | "404" | "500") as status]:
                 return Answer(int(status), b"no", kind="text/plain")
@@ -563,7 +567,7 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _size(sent: dict[str, Any]) -> tuple[int, int]:
+def size_of(sent: dict[str, Any]) -> tuple[int, int]:
     if "width" in sent:
         return sent["width"], sent["height"]
     return SIZES.get(sent.get("aspect_ratio", ""), (1024, 1024))

@@ -7,7 +7,8 @@ import io
 from PIL import Image
 
 from assetline import records
-from assetline.records import Asset, Attempt, Outcome, RunRecord, Status
+from assetline.records import Asset, Attempt, Outcome, Status
+from assetline.run_records import RunRecord
 
 PROMPTS = (
     "linen tote bag on a sunlit terrace, olive branches, soft shadows, professional product photography",

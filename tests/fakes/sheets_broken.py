@@ -204,6 +204,12 @@ CELLS = (
         ("size-range", 2, "B"), ("size-range", 3, "B"), ("number-range", 4, "C"), ("number-range", 4, "D"),
     )),
     Broken("half a size", csv("prompt,width,height\nx,1024,\ny,,768\n"), (("size-half", 2, "B"), ("size-half", 3, "C"))),
+    Broken("a table below", csv("id,prompt\na,a shoe\n\nchannel,budget\ninstagram,500\n"), (("other-table", 4, "A"), ("prompt-number", 5, "B"))),
+    Broken("a header again", csv("id,prompt,size\na,a shoe,4:5\nid,prompt,\nb,a hat,1:1\n"), (("other-table", 3, "A"),)),
+    Broken("a sum below", csv("id;prompt;n;price\na;a shoe;2;\n\n;1.290,00 \u20ac;;\n"), (("prompt-number", 4, "B"),)),
+    Broken("a price that became a date", xlsx([["prompt", "price"], ["{price}", "9,90"], ["{price}", NINE], ["{price}", "8,90"]]), (("date-unlikely", 3, "B"),)),
+    Broken("and so in a CSV", csv("prompt;Price\na {price} hat;9,90\na { PRICE } hat;03. Okt\na {price} hat;8,90\n"), (("date-unlikely", 3, "B"),)),
+    Broken("channels under another name", csv("prompt;Kan\u00e4le\nx;\ny;instagram_feed\n"), (("header-channels", 1, "B"),)),
     Broken("a size twice", csv("prompt;channels\nx;instagram_feed, facebook_feed\n"), (("size-twice", 2, "B"),)),
     Broken("everything at once", csv("SKU,sku ,prompt,size,seed\nA,,é,big,x\nA,,,4:5,1\nB,,too,many,1,9\n", "cp1252"), (
         ("encoding-guessed", None, ""), ("header-twice", 1, "B"), ("size-unreadable", 2, "D"), ("not-whole", 2, "E"),

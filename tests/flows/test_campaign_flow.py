@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import (
 from prefect.events.worker import EventsWorker
 
 from assetline.errors import SheetError
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.store.folder import FolderStore
 from assetline.store.runs import find_runs
 from flows.campaign import run_campaign

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.fake_comfyui import FakeComfyUI
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.store.folder import FolderStore
 from assetline.store.runs import find_runs
 from flows.campaign import run_campaign
+from flows.warm import warm_workers
 
 # The connections of Prefect's cached clients are closed by the collector.
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
@@ -78,19 +80,38 @@ def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
 
 
 @pytest.fixture(scope="module")
-def nightly(checkout: Checkout, client: SyncPrefectClient) -> DeploymentResponse:
-    """The deployment, after the commands that prefect.yaml's head names."""
+def deployed(checkout: Checkout) -> None:
+    """The commands that prefect.yaml's head names."""
     before = checkout.files()
     checkout.prefect("work-pool", "create", "assetline", "--type", "process")
     checkout.prefect("--no-prompt", "deploy", "--all")
     assert before == checkout.files(), "deploying leaves nothing behind"
+
+
+@pytest.fixture(scope="module")
+def nightly(deployed: None, client: SyncPrefectClient) -> DeploymentResponse:
     return client.read_deployment_by_name("run-campaign/nightly")
 
 
+@pytest.fixture(scope="module")
+def warm_up(deployed: None, client: SyncPrefectClient) -> DeploymentResponse:
+    return client.read_deployment_by_name("warm-workers/nightly-warm-up")
+
+
+def schedules(deployment: DeploymentResponse) -> list[tuple[str, str | None, bool]]:
+    found = [(entry.schedule, entry.active) for entry in deployment.schedules]
+    return [(schedule.cron, schedule.timezone, active) for schedule, active in found]
+
+
 def test_its_schedule_exists_and_is_paused(nightly: DeploymentResponse) -> None:
-    assert [("0 2 * * *", "Europe/Berlin", False)] == [
-        (entry.schedule.cron, entry.schedule.timezone, entry.active) for entry in nightly.schedules
-    ]
+    assert [("0 2 * * *", "Europe/Berlin", False)] == schedules(nightly)
+
+
+def test_the_warm_up_is_ten_minutes_earlier_for_the_same_sheet_and_as_paused(
+    nightly: DeploymentResponse, warm_up: DeploymentResponse
+) -> None:
+    assert [("50 1 * * *", "Europe/Berlin", False)] == schedules(warm_up)
+    assert (nightly.parameters, nightly.work_pool_name) == (warm_up.parameters, warm_up.work_pool_name)
 
 
 def test_a_second_run_waits_for_the_first(nightly: DeploymentResponse) -> None:
@@ -115,21 +136,32 @@ def test_its_form_says_what_the_parameters_are(nightly: DeploymentResponse) -> N
 
 def test_a_served_flow_knows_its_parameter_types() -> None:
     """`serve` pickles the flow by value; annotations that are mere names end in "Run_CampaignModel is not fully defined"."""
-    assert (str, RunOptions) == (run_campaign.fn.__annotations__["sheet"], run_campaign.fn.__annotations__["options"])
+    for flow in (run_campaign, warm_workers):
+        assert (str, RunOptions) == (flow.fn.__annotations__["sheet"], flow.fn.__annotations__["options"])
 
 
-def test_a_worker_runs_it_with_other_parameters(
-    nightly: DeploymentResponse, checkout: Checkout, client: SyncPrefectClient, tmp_path: Path
+def test_a_worker_runs_both_with_other_parameters(
+    nightly: DeploymentResponse,
+    warm_up: DeploymentResponse,
+    checkout: Checkout,
+    client: SyncPrefectClient,
+    tmp_path: Path,
 ) -> None:
     sheet, store = tmp_path / "Night Shift.csv", tmp_path / "assets"
     sheet.write_text(SHEET)
-    started = client.create_flow_run_from_deployment(
-        nightly.id, parameters={"sheet": str(sheet), "options": {"store": str(store), "lanes": ["fpo"]}}
-    )
+    start = client.create_flow_run_from_deployment
+    with FakeComfyUI() as gpu:
+        options = {"store": str(store), "lanes": [gpu.url]}
+        warming = start(warm_up.id, parameters={"sheet": str(sheet), "options": options})
+        options = {"store": str(store), "lanes": ["fpo"]}
+        started = start(nightly.id, parameters={"sheet": str(sheet), "options": options})
 
-    printed = checkout.prefect("worker", "start", "--pool", "assetline", "--run-once")
+        printed = checkout.prefect("worker", "start", "--pool", "assetline", "--run-once")
 
-    run = client.read_flow_run(started.id)
+        loaded = [prompt["prompt"]["4"]["inputs"]["ckpt_name"] for prompt in gpu.bodies["/prompt"]]
+    run, warmed = client.read_flow_run(started.id), client.read_flow_run(warming.id)
+    assert ("Completed", "night-shift-warm-up") == (warmed.state_name, warmed.name), printed
+    assert (["sd_xl_base_1.0.safetensors"], "1 of 1 worker ready.") == (loaded, warmed.state and warmed.state.message)
     assert ("Completed", "night-shift") == (run.state_name, run.name), printed
     [stored] = find_runs(FolderStore(store))
     assert stored.record

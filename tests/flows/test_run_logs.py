@@ -22,7 +22,7 @@ from prefect.runtime import task_run
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Completed
 
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from flows.campaign import run_campaign
 from tasks.run_log import core_log
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.events.worker import EventsWorker
 
 from assetline.pipeline import Progress, RunResult, watcher
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.store.folder import FolderStore
 from assetline.store.runs import find_runs
 from flows.campaign import run_campaign

@@ -20,7 +20,8 @@ from assetline.bootstrap.running import open_job
 from assetline.pipeline import Progress, RunResult, run_campaign
 from assetline.pipeline.progress import Report
 from assetline.provenance import read_sidecar
-from assetline.records import PlannedRequest, RunOptions
+from assetline.records import PlannedRequest
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from assetline.store.folder import FolderStore
 

@@ -15,7 +15,7 @@ from assetline.bootstrap.running import open_job
 from assetline.ledger import open_ledger
 from assetline.ledger_records import Speed
 from assetline.pipeline import RunResult, run_campaign
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 
 SHEET = "id,prompt,workflow,size,variants\nTENT,a tent,sd15-txt2img,64x64,{}\n"

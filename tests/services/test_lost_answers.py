@@ -14,7 +14,7 @@ from assetline.backends.comfyui import Clock, ComfyUIBackend, ComfyUISettings
 from assetline.bootstrap.planning import plan_sheet
 from assetline.dispatch import Lane
 from assetline.pipeline import RunJob, RunResult, run_campaign
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from assetline.store.folder import FolderStore
 

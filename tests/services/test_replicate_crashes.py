@@ -149,6 +149,64 @@ class World:
         assert self.api.held.keys() == owned.keys()
 
 
+class WatchedLedger:
+    """A ledger that is looked at each time an attempt is about to be sent; `before` may do what others do meanwhile."""
+
+    def __init__(self, ledger: Ledger, before: Callable[[int], None] = lambda _: None) -> None:
+        self._ledger = ledger
+        self._before = before
+        self.sending: list[int] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return getattr(self._ledger, name)
+
+    def submitting(self, attempt_id: int) -> None:
+        self._before(attempt_id)
+        self._ledger.submitting(attempt_id)
+        self.sending.append(sum(paid.state == "submitting" for paid in self._ledger.open_attempts()))
+
+
+def run_all(watched: WatchedLedger, api: FakeReplicate, time: Time, requests: Sequence[PlannedRequest]) -> list[Any]:
+    async def process() -> list[Any]:
+        backend = lane(api.url, watched, time, settings={"connections": 6})
+        renders = await asyncio.gather(*(backend.generate(one, 1) for one in requests))
+        await backend.close()
+        return renders
+
+    return asyncio.run(process())
+
+
+def test_no_more_creates_are_written_down_as_being_sent_than_have_a_connection(tmp_path: Path) -> None:
+    """One that waits for a connection would be sent when others take its sender for dead, and pay again."""
+    time = Time()
+    ledger = ledger_at(tmp_path, time)
+    watched = WatchedLedger(ledger)
+    with FakeReplicate(clock=time.seconds_since_1970) as api:
+        renders = run_all(watched, api, time, [planned(seed=seed) for seed in range(12)])
+    ledger.close()
+    assert (12, 12) == (len(renders), len(watched.sending))
+    assert max(watched.sending) <= 2  # a third of the connections
+
+
+def test_a_process_that_comes_too_late_to_send_looks_again_and_pays_once(tmp_path: Path) -> None:
+    """Another process has given up its intent, as that of one that died."""
+    time = Time()
+    ledger = ledger_at(tmp_path, time)
+    late: list[int] = []
+
+    def given_up(attempt_id: int) -> None:
+        if not late:
+            late.append(attempt_id)
+            ledger.never_sent(attempt_id, "the process that meant to send it is gone")
+
+    with FakeReplicate(clock=time.seconds_since_1970) as api:
+        [render] = run_all(WatchedLedger(ledger, given_up), api, time, [planned()])
+        assert [render.job_id] == list(api.held)
+        assert (0, api.billed_micros()) == (ledger.spent().reserved_usd, round(ledger.spent().settled_usd * 1e6))
+    ledger.close()
+    assert 1 == len(late)
+
+
 FAULTS = ("", "", "", "429 1", "500_before", "500_after", "reset_before", "reset_after", "html_after", "odd_after")
 FATES = (Fate(), Fate(), Fate("failed", "(code: PA)"), Fate("failed", "NSFW content detected"), Fate(queue_s=9_999))
 

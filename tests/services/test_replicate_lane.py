@@ -227,7 +227,9 @@ async def test_a_service_that_cannot_be_reached_costs_nothing(bench: Bench, tmp_
     bench.api._server.shutdown()
     bench.api._server.server_close()
     assert backend._parts is not None
-    await backend._parts.gateway.connections._pool.aclose()
+    gateway = backend._parts.gateway
+    for connections in (gateway.connections, gateway._for_creates):
+        await connections._pool.aclose()
     with pytest.raises(BackendUnavailable, match="cannot be reached"):
         await backend.generate(planned(seed=2), 1)
     await backend.close()

@@ -16,7 +16,7 @@ from openpyxl import Workbook
 from assetline.bootstrap.planning import Planning, plan_sheet
 from assetline.bootstrap.running import open_job
 from assetline.pipeline import RunResult, run_campaign
-from assetline.records import RunOptions
+from assetline.run_records import RunOptions
 from assetline.settings import Settings
 from assetline.sheet import results_of, write_results
 

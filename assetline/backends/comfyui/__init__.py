@@ -6,9 +6,8 @@
 measured on ComfyUI 0.3.64.
 """
 
-from assetline.backends.comfyui.answers import Capabilities
 from assetline.backends.comfyui.backend import ComfyUIBackend
 from assetline.backends.comfyui.clock import Clock
 from assetline.backends.comfyui.watch import ComfyUISettings
 
-__all__ = ["Capabilities", "Clock", "ComfyUIBackend", "ComfyUISettings"]
+__all__ = ["Clock", "ComfyUIBackend", "ComfyUISettings"]

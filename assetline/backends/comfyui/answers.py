@@ -1,4 +1,4 @@
-"""ComfyUI's answers as records: /queue, /history/{id}, /object_info.
+"""ComfyUI's answers as records: /queue, /history/{id}.
 
 Newer versions add fields and lengthen the queue's tuples: all is read by name or index, and nothing is counted.
 """
@@ -10,15 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from assetline.backends import State
-from assetline.records import Record
-
-_CLASSES_AND_INPUTS = {
-    "checkpoints": ("CheckpointLoaderSimple", "ckpt_name"),
-    "loras": ("LoraLoader", "lora_name"),
-    "controlnets": ("ControlNetLoader", "control_net_name"),
-    "samplers": ("KSampler", "sampler_name"),
-    "schedulers": ("KSampler", "scheduler"),
-}
 
 
 @dataclass(frozen=True)
@@ -135,43 +126,3 @@ def _image_files(output: dict[str, Any]) -> tuple[ImageFile, ...]:
         ImageFile(str(file["filename"]), str(file.get("subfolder", "")), str(file.get("type", "output")))
         for file in output.get("images") or []
     )
-
-
-class Capabilities(Record):
-    """What a worker can do, by its own /object_info. `node_classes` is sorted.
-
-    Files in folders are written with `/`, though a worker on Windows has back-slashes; each is sent its own form.
-    """
-
-    version: str = ""
-    checkpoints: tuple[str, ...] = ()
-    loras: tuple[str, ...] = ()
-    controlnets: tuple[str, ...] = ()
-    samplers: tuple[str, ...] = ()
-    schedulers: tuple[str, ...] = ()
-    node_classes: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, object_info: dict[str, Any], version: str) -> Capabilities:
-        """From GET /object_info; a class that the worker lacks gives an empty list."""
-        lists = {field: _choices(object_info, *place) for field, place in _CLASSES_AND_INPUTS.items()}
-        return cls(version=version, node_classes=tuple(sorted(object_info)), **lists)
-
-
-def _choices(object_info: dict[str, Any], class_type: str, name: str) -> tuple[str, ...]:
-    config = object_info.get(class_type, {}).get("input", {}).get("required", {}).get(name, [[]])
-    return tuple(plain(choice) for choice in read_choices(config))
-
-
-def plain(name: str) -> str:
-    """A file's name as all workers' names can be compared."""
-    return name.replace("\\", "/")
-
-
-def read_choices(config: list[Any]) -> tuple[str, ...]:
-    """The choices of an input, from `[[...], {}]` or the newer `["COMBO", {"options": [...]}]`; else none."""
-    options = config[0] if config else None
-    if not isinstance(options, list):
-        limits = config[1] if len(config) > 1 and isinstance(config[1], dict) else {}
-        options = limits.get("options")
-    return tuple(str(option) for option in options) if isinstance(options, list) else ()

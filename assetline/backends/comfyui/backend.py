@@ -11,7 +11,7 @@ import httpx
 
 from assetline.backends import State
 from assetline.backends.comfyui import adoption, pictures
-from assetline.backends.comfyui.answers import Capabilities, HistoryEntry
+from assetline.backends.comfyui.answers import HistoryEntry
 from assetline.backends.comfyui.binder import Binder, Bound
 from assetline.backends.comfyui.client import ComfyUIClient
 from assetline.backends.comfyui.clock import Clock
@@ -82,10 +82,6 @@ class ComfyUIBackend:
                 f"{self.name} still runs a picture that was interrupted; it may hang. Restart ComfyUI there.",
                 lane=self.name,
             )
-
-    async def capabilities(self) -> Capabilities:
-        """What the worker can do: its files, samplers and node classes. Raises BackendUnavailable."""
-        return await self._client.capabilities()
 
     async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
         """Make the picture and bring its bytes back; when cancelled, take it back from the worker within 5 s.

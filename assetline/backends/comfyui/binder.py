@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from assetline.backends.comfyui.answers import Remnant, plain, read_choices
+from assetline.backends.comfyui.answers import Remnant
 from assetline.backends.comfyui.client import ComfyUIClient
 from assetline.backends.comfyui.errors import Job
+from assetline.plan.capability import plain
 from assetline.records import ImageRequest, PlannedRequest
 from assetline.workflow import Contract, Parameter, Workflow, bind, complete
+from assetline.workflow.wiring import choices_of
 
 LEAST_SIDE_PX = 64  # 8 in the latent: three halvings in the UNet still leave one
 ADOPTED = "Found on the worker after an interruption, and not made again."
@@ -171,8 +173,8 @@ def spell(graph: dict[str, Any], classes: Mapping[str, dict[str, Any]]) -> None:
 def _choices(known: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for section in ("required", "optional"):
         for name, config in known.get("input", {}).get(section, {}).items():
-            if choices := read_choices(config):
-                yield name, choices
+            if config and (choices := choices_of(list(config))):
+                yield name, tuple(map(str, choices))
 
 
 def _prefix_place(contract: Contract) -> tuple[str, str]:

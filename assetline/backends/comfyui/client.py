@@ -13,14 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from assetline.backends.comfyui.answers import (
-    Capabilities,
-    HistoryEntry,
-    ImageFile,
-    Queue,
-    Remnant,
-    read_remnants,
-)
+from assetline.backends.comfyui.answers import HistoryEntry, ImageFile, Queue, Remnant, read_remnants
 from assetline.errors import BackendUnavailable, JobFailed, JobLost, OptionError
 
 _GATEWAY = {408, 502, 503, 504, *range(520, 528)}  # a proxy's answers (520 to 527: Cloudflare's): the worker gave none
@@ -82,16 +75,8 @@ class ComfyUIClient:
         """GET /system_stats: versions, memory. It answers even when the thread that runs prompts is dead."""
         return await self._get("/system_stats")
 
-    async def capabilities(self) -> Capabilities:
-        """GET /system_stats and /object_info: every node class with its inputs (382 classes, 323 kB, 0.1 s)."""
-        stats, info = await self.system_stats(), await self._get("/object_info")
-        try:
-            return Capabilities.read(info, str(stats["system"]["comfyui_version"]))
-        except (KeyError, IndexError, TypeError, AttributeError) as exc:
-            raise self._strange("/object_info") from exc
-
     async def object_info(self) -> dict[str, Any]:
-        """GET /object_info: every node class with its inputs and their choices."""
+        """GET /object_info: every node class with its inputs and their choices (382 classes, 323 kB, 0.1 s)."""
         return await self._get("/object_info")
 
     async def queue(self) -> Queue:

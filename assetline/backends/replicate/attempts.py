@@ -52,6 +52,7 @@ class Attempts:
         self._clock = shared.clock
         self._scope = scope
         self._search = Search(shared)
+        self._few_at_once = asyncio.Semaphore(shared.settings.creates_at_once)
         self._sending: set[asyncio.Task[PaidAttempt | None]] = set()
 
     async def take(self, order: Order, *, renew: bool = False) -> PaidAttempt:
@@ -80,9 +81,9 @@ class Attempts:
         self._limits.check()
         sent = await order.prepare()
         await self._limits.breaker(order.model.name).admit()
-        await self._limits.creates.take()
-        self._limits.check()
-        return await self._to_its_end(self._send(order, sent))
+        async with self._few_at_once:
+            await self._limits.creates.take(self._limits.check)
+            return await self._to_its_end(self._send(order, sent))
 
     async def _to_its_end(self, work: Coroutine[None, None, PaidAttempt | None]) -> PaidAttempt | None:
         """Between the reservation and the id on the disk nothing is cut off, canceled or not."""
@@ -102,7 +103,11 @@ class Attempts:
             paid = await asyncio.to_thread(self._ledger.reserve, self._intent(order, sent), self._scope.caps)
         except AttemptOpen:
             return None
-        await asyncio.to_thread(self._ledger.submitting, paid.id)
+        try:
+            await asyncio.to_thread(self._ledger.submitting, paid.id)
+        except IllegalStep as exc:  # it came so late that another process has given it up
+            log.info("attempt moved on: attempt=%d %s", paid.id, exc)
+            return None
         try:
             prediction = await self._gateway.create(order.model, sent)
         except NotSent as exc:

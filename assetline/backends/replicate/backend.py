@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -137,7 +137,7 @@ class ReplicateBackend:
         Raises BudgetRefused, LaneClosed, LaneUnsuited, JobRejected, JobFailed (the next try is a new attempt with its
         own reservation), JobTimedOut, JobLost, PaidJobFailed, BackendUnavailable, LedgerUnreachable.
         """
-        parts, job = self._open(), self._job(planned)
+        parts, job, came = self._open(), self._job(planned), self._clock.wall()
         order = Order(
             request_key=planned.request.key,
             row=planned.row,
@@ -154,7 +154,8 @@ class ReplicateBackend:
         finally:
             self._limits.breaker(job.model.name).leave()
             parts.attempts.live.pop(order.request_key, None)
-        return _render(job, result, data)
+        waited_s = (result.paid.intent_at - came).total_seconds()  # for the rate that the account is allowed
+        return replace(_render(job, result, data), waited_s=max(0.0, waited_s))
 
     async def cancel_open(self) -> int:
         """End every open prediction of this run, also those that an earlier process left; how many there were.

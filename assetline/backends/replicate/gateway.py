@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,8 +49,8 @@ class AnswerLost(Exception):
 class Gateway:
     """One account at one address. To be made inside the running loop, since its connections belong to that.
 
-    `transport` is what all connections of the lane share; without one, one is made. Raises OptionError for a
-    `base_url` that a token must not be sent to.
+    `transport` is what all connections of the lane share; without one, connections are made, a part of them for creates
+    alone. Raises OptionError for a `base_url` that a token must not be sent to.
     """
 
     def __init__(
@@ -60,15 +61,15 @@ class Gateway:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.address = settings.address()
-        self.connections = transport or httpx.AsyncHTTPTransport(
-            verify=self.address.scheme == "https",  # loading the CAs takes 30 ms
-            limits=httpx.Limits(max_connections=settings.connections, max_keepalive_connections=settings.connections),
-        )
+        few = settings.creates_at_once
+        trust = httpx.create_ssl_context() if self.address.scheme == "https" else None  # loading the CAs takes 30 ms
+        self.connections = transport or _connections(max(1, settings.connections - few), trust)
+        self._for_creates = transport or _connections(few, trust)
         self._limits = limits
         self._clock = clock
         self._skew: timedelta | None = None
         timeout = httpx.Timeout(settings.read_s, connect=settings.connect_s, pool=settings.patience_s or None)
-        creating = httpx.Timeout(settings.create_s, connect=settings.connect_s, pool=settings.patience_s or None)
+        creating = httpx.Timeout(settings.create_s, connect=settings.connect_s, pool=settings.connect_s)
         self._http = httpx.AsyncClient(
             base_url=self.address,
             timeout=timeout,
@@ -77,12 +78,13 @@ class Gateway:
         self._replicate = Client(
             api_token=settings.token.get_secret_value(),
             base_url=str(self.address),
-            transport=GuardTransport(self.connections, self.address, settings.token, creating),
+            transport=GuardTransport(self._for_creates, self.address, settings.token, creating),
         )
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+        await self._for_creates.aclose()
         await self.connections.aclose()
 
     async def create(self, model: ReplicateModel, sent: dict[str, Any]) -> Prediction:
@@ -212,6 +214,11 @@ class Gateway:
             return read_prediction(answer)
         except ValueError as exc:
             raise Unanswered(str(exc)) from exc
+
+
+def _connections(most: int, trust: ssl.SSLContext | None) -> httpx.AsyncHTTPTransport:
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
+    return httpx.AsyncHTTPTransport(verify=trust or False, limits=limits)
 
 
 def _json(body: bytes) -> Any:

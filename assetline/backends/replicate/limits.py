@@ -6,7 +6,7 @@ import asyncio
 import email.utils
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from assetline.backends.replicate.options import LANE, Clock, ReplicateSettings
@@ -38,11 +38,13 @@ class RateLimit:
         """The rate at this moment."""
         return self._per_s
 
-    async def take(self) -> None:
-        """Wait for one's turn."""
+    async def take(self, check: Callable[[], None] = lambda: None) -> None:
+        """Wait for one's turn. Where `check` raises, those who still wait have that instead of their turn."""
         async with self._turn:
+            check()
             while (wait := max(self._used_until - self._ahead_s, self._blocked_until) - self._clock.now()) > 1e-6:
                 await self._clock.sleep(wait)
+                check()
             self._used_until = max(self._used_until, self._clock.now()) + 1 / self._per_s
 
     def slow_down(self, delay_s: float) -> None:

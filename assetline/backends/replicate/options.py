@@ -49,6 +49,13 @@ class ReplicateSettings(Record):
         """The age at which a POST of another process has certainly ended, one way or the other."""
         return self.connect_s + self.create_s + 30.0
 
+    @property
+    def creates_at_once(self) -> int:
+        """How many creates may be under way. They have so many of the connections to themselves: one that has been
+        written down as being sent must not wait for a connection, or `stale_s` would say nothing.
+        """
+        return max(1, self.connections // 3)
+
     def address(self) -> httpx.URL:
         """The API's address. Raises OptionError for one to which a token must not be sent."""
         try:

@@ -1,5 +1,7 @@
 """How many pictures of each group each lane makes, so that the last one ends as early as can be found. Numbers only.
 
+The quote tells the minutes by it before a run, and the dispatcher goes by it while the run goes on.
+
 Lanes with unlike speeds, and a load before the first picture of a group that a lane has not loaded: no exact method
 is quick enough. So lanes are filled up to a time, the time is halved down, and pairs of lanes then exchange work.
 """

@@ -1,0 +1,68 @@
+"""A run delivers every channel its file; a channel that a row gets later is cut from what is there."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes.campaigns import WORKFLOWS, PictureBackend, black, files, job, manifest
+
+from assetline.catalogue import Catalogue, Channel
+from assetline.pipeline import RunResult, run_campaign
+from assetline.plan import World, plan_campaign
+from assetline.provenance import read_sidecar
+from assetline.sheet import read_sheet
+from assetline.store.folder import FolderStore
+from assetline.workflow import load_workflows
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "assets")
+
+
+def channel(name: str, width: int, height: int) -> Channel:
+    return Channel(name=name, width=width, height=height, render=(64, 64), source="test")
+
+
+CHANNELS = {one.name: one for one in (channel("post", 100, 100), channel("ad", 50, 50))}
+CATALOGUE = Catalogue(channels=CHANNELS)
+
+
+def run(sheet: str, store: FolderStore, backend: PictureBackend) -> RunResult:
+    world = World(CATALOGUE, load_workflows(WORKFLOWS), frozenset({"fpo"}), min_side_px=16)
+    plan = plan_campaign("spring", read_sheet("spring.csv", sheet.encode(), CATALOGUE), world)
+    wanted = replace(job("prompt\nx\n", store, backend), plan=plan, sheet_data=sheet.encode())
+    return asyncio.run(run_campaign(wanted, lambda step: step, lambda _: None))
+
+
+def renditions(store: FolderStore, sheet: str, backend: PictureBackend) -> list[list[tuple[int, int]]]:
+    """The sizes that the manifest of a run names, by request; each of those files is in the store, and the sidecar says
+    so too.
+    """
+    assets = [line["asset"] for line in manifest(store, run(sheet, store, backend))]
+    for asset in assets:
+        assert [one["key"] for one in asset["renditions"] if one["key"] not in files(store)] == []
+        kept = read_sidecar(store.get(asset["sidecar"]).data).asset
+        assert kept.model_dump(mode="json")["renditions"] == asset["renditions"]
+    return [[(one["width"], one["height"]) for one in asset["renditions"]] for asset in assets]
+
+
+def test_a_run_stores_and_records_a_file_for_every_channel(store: FolderStore) -> None:
+    sheet = 'id,prompt,channels\n1,a mug,"post, ad"\n2,a hat,64x64\n'
+    assert renditions(store, sheet, PictureBackend()) == [[(100, 100), (50, 50)], []]
+
+
+def test_a_channel_that_is_added_makes_no_picture_again(store: FolderStore) -> None:
+    backend = PictureBackend()
+    assert renditions(store, "id,prompt,channels\n1,a mug,post\n", backend) == [[(100, 100)]]
+    assert renditions(store, 'id,prompt,channels\n1,a mug,"post, ad"\n', backend) == [[(100, 100), (50, 50)]]
+    assert len(backend.drawn) == 1
+
+
+def test_of_a_picture_that_a_check_rejects_nothing_is_delivered(store: FolderStore) -> None:
+    sheet = "id,prompt,channels\n1,a mug,post\n"
+    assert renditions(store, sheet, PictureBackend(draw=black)) == [[]]
+    assert renditions(store, sheet, PictureBackend()) == [[]]
