@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 from pydantic import ValidationError
 
 from apps.costs_commands import costs
@@ -150,6 +150,7 @@ def run(
     overflow: OverflowLimit = "",
     yes: Annotated[bool, Flag] = False,
     direct: Annotated[bool, Flag] = False,
+    assets_per_task: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 1,
     campaign: Campaign = "",
     json: Json = False,
 ) -> int:
@@ -169,6 +170,8 @@ def run(
         Do not ask before money is spent; the caps hold all the same.
     direct
         The same steps without Prefect: starts at once, leaves no history.
+    assets_per_task
+        How many pictures share a task run in Prefect: 1, each its own; 10 where a fleet makes over 20 a second.
     """
     from apps.renamed import of_its_campaign
     from apps.run import run_sheet
@@ -180,6 +183,7 @@ def run(
         only_valid=only_valid,
         max_cost=max_cost,
         overflow=overflow,
+        assets_per_task=assets_per_task,
         campaign=campaign,
     )
     return run_sheet(sheet, of_its_campaign(sheet, options, keep=True), direct=direct, as_json=json, agreed=yes)

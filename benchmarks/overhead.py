@@ -48,6 +48,8 @@ MOST_PREFECT_MS = 10.0
 MOST_MEMORY_RATIO = 1.5
 SIDE = 1024
 LARGEST_STORED = 2_000_000  # bytes: a picture, its thumbnails, its sidecar
+BATCH = 10  # assets in one task run
+IN_BATCHES = f"with Prefect, {BATCH} a task"
 PICTURES = 8  # distinct ones; more would only cost memory of the benchmark's own
 
 
@@ -112,12 +114,12 @@ def run_direct(planned: RunJob) -> RunResult:
     return asyncio.run(run_campaign(planned, lambda step: step, lambda _: None))
 
 
-def run_with_prefect(planned: RunJob) -> RunResult:
+def run_with_prefect(planned: RunJob, assets_per_task: int) -> RunResult:
     """The same steps as a flow run: task runs, progress artifact, summary."""
     from prefect import flow
     from prefect.events.worker import EventsWorker
 
-    from tasks.asset import as_task
+    from tasks.batches import asset_tasks
     from tasks.live import followed
     from tasks.reports import publish_summary
 
@@ -125,8 +127,8 @@ def run_with_prefect(planned: RunJob) -> RunResult:
 
     @flow(name="overhead", log_prints=False)
     async def overhead() -> None:
-        async with followed(planned) as report:
-            kept.append(await run_campaign(planned, as_task, report))
+        async with followed(planned) as report, asset_tasks(assets_per_task) as in_tasks:
+            kept.append(await run_campaign(planned, in_tasks, report))
         await publish_summary(kept[0])
 
     asyncio.run(overhead())
@@ -176,7 +178,8 @@ def _figures(requests: int, cpu: float, wall: float) -> Figures:
 WORK: dict[str, Callable[[int], Figures]] = {
     "pass": pass_alone,
     "direct": lambda requests: campaign(requests, run_direct),
-    "prefect": lambda requests: campaign(requests, run_with_prefect, "flows.campaign"),
+    "prefect": lambda requests: campaign(requests, lambda job: run_with_prefect(job, 1), "flows.campaign"),
+    "batches": lambda requests: campaign(requests, lambda job: run_with_prefect(job, BATCH), "flows.campaign"),
 }
 
 
@@ -197,12 +200,14 @@ def all_figures(requests: int, large: int) -> dict[str, Any]:
             wait_until_healthy(api_url)
             os.environ["PREFECT_API_URL"] = api_url
             found["with Prefect"] = measure("prefect", requests)
+            found[IN_BATCHES] = measure("batches", requests)
             if large:
                 found[f"with Prefect, {large:,}"] = measure("prefect", large)
     base = found["image pass alone"].per_s
     facts: dict[str, Any] = {name: vars(figures) for name, figures in found.items()}
     facts["share direct"] = found["direct"].per_s / base
     facts["share with Prefect"] = found["with Prefect"].per_s / base
+    facts[f"share {IN_BATCHES}"] = found[IN_BATCHES].per_s / base
     facts["Prefect ms per image"] = found["with Prefect"].cpu_ms - found["direct"].cpu_ms
     if large:
         facts["memory ratio"] = found[f"with Prefect, {large:,}"].peak_mib / found["with Prefect"].peak_mib
@@ -211,7 +216,9 @@ def all_figures(requests: int, large: int) -> dict[str, Any]:
 
 def broken(facts: dict[str, Any]) -> list[str]:
     """The promises that do not hold."""
-    shares = [name for name in ("share direct", "share with Prefect") if facts[name] < LEAST_SHARE]
+    shares = [
+        name for name in ("share direct", "share with Prefect", f"share {IN_BATCHES}") if facts[name] < LEAST_SHARE
+    ]
     costs = ["Prefect ms per image"] if facts["Prefect ms per image"] > MOST_PREFECT_MS else []
     memory = ["memory ratio"] if facts.get("memory ratio", 0) > MOST_MEMORY_RATIO else []
     return shares + costs + memory

@@ -20,7 +20,7 @@ from assetline.pipeline import RunStopped
 from assetline.pipeline import run_campaign as run_pipeline
 from assetline.run_records import RunOptions
 from assetline.settings import load_settings
-from tasks.asset import as_task
+from tasks.batches import asset_tasks
 from tasks.live import followed
 from tasks.reports import (
     describe,
@@ -60,8 +60,9 @@ async def run_campaign(sheet: str, options: RunOptions = RunOptions()) -> State[
             async with (
                 open_job(planning, options, settings, flow_run=str(flow_run.id or "")) as job,
                 followed(job) as report,
+                asset_tasks(options.assets_per_task) as in_tasks,
             ):
-                result = await run_pipeline(job, as_task, report)
+                result = await run_pipeline(job, in_tasks, report)
         except AssetlineError as error:
             return refused(error)
         except RunStopped as stop:

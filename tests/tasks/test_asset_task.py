@@ -19,6 +19,7 @@ from assetline.dispatch import Dispatcher, Lane, Ticket
 from assetline.pipeline import Make
 from assetline.records import Asset, Made, Outcome
 from tasks.asset import as_task
+from tasks.batches import asset_tasks
 from tasks.run_log import core_log
 
 # The connections of Prefect's cached clients are closed by the collector.
@@ -157,3 +158,45 @@ def test_the_parameters_of_a_task_run_are_labels_alone(prefect: SyncPrefectClien
     run = task_runs(prefect, state, 1)["R0-1-64x64"]
     assert {"label", "request_key"} == set(run.task_inputs)
     assert [] == run.tags
+
+
+# --- several assets in one task run
+
+
+def test_so_many_assets_share_a_task_run_that_says_what_became_of_them(prefect: SyncPrefectClient) -> None:
+    made: list[Made] = []
+
+    async def work() -> None:
+        async with asset_tasks(2) as in_tasks:
+            make = in_tasks(scripted)
+            for first, second in ((0, 2), (1, 0)):
+                tickets = [Ticket(planned(number), number, "") for number in (first, second)]
+                made.extend(await asyncio.gather(*(make(ticket) for ticket in tickets)))
+            made.append(await make(Ticket(planned(2), 2, "")))
+
+    _, state = in_flow(work)
+    assert ["stored", "rejected", "failed", "stored", "rejected"] == [one.outcome.status for one in made]
+    runs = task_runs(prefect, state, 3)
+    assert {
+        "R0-1-64x64 and the next": ("COMPLETED", "Completed", "2 assets"),
+        "R1-1-64x64 and the next": ("FAILED", "Failed", "1 of 2 failed. R1-1-64x64: gpu1 ran out of memory."),
+        "R2-1-64x64 and the next": ("COMPLETED", "Completed", "1 asset"),
+    } == {name: said(run) for name, run in runs.items()}
+
+
+def test_a_run_that_stops_ends_the_task_run_that_its_assets_share(prefect: SyncPrefectClient) -> None:
+    async def endless(ticket: Ticket) -> Made:
+        await asyncio.Event().wait()
+        raise AssertionError(ticket)
+
+    async def work() -> None:
+        async with asset_tasks(5) as in_tasks:
+            under_way = [asyncio.ensure_future(in_tasks(endless)(Ticket(planned(n), n, ""))) for n in range(2)]
+            await asyncio.sleep(0)
+            for one in under_way:
+                one.cancel()
+            await asyncio.wait(under_way)
+
+    _, state = in_flow(work)
+    said_at_the_end = said(task_runs(prefect, state, 1)["R0-1-64x64 and the next"])
+    assert ("CANCELLED", "Cancelled", "2 of 2 were not finished.") == said_at_the_end
