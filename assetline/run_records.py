@@ -28,7 +28,10 @@ class RunOptions(Record):
         description="How long the GPUs may take before rows go to Replicate: 30m, 2h, off. Empty: ASSETLINE_OVERFLOW.",
     )
     assets_per_task: int = Field(
-        default=1, ge=1, le=100, description="How many pictures share a task run in Prefect; more for very quick fleets."
+        default=1,
+        ge=1,
+        le=100,
+        description="How many pictures share a task run in Prefect; more for very quick fleets.",
     )
     campaign: str = Field(default="", max_length=80, description="The campaign's name. Empty: the sheet's file name.")
 
