@@ -129,9 +129,8 @@ def test_its_form_says_what_the_parameters_are(nightly: DeploymentResponse) -> N
     assert ["sheet"] == schema["required"]
     assert "s3://bucket/key" in schema["properties"]["sheet"]["description"]
     assert "settings" in schema["properties"]["options"]["description"]
-    assert {"lanes", "store", "rows", "only_valid", "max_cost", "overflow", "campaign"} == set(
-        schema["definitions"]["RunOptions"]["properties"]
-    )
+    options = {"lanes", "store", "rows", "only_valid", "max_cost", "overflow", "campaign", "assets_per_task"}
+    assert options == set(schema["definitions"]["RunOptions"]["properties"])
 
 
 def test_a_served_flow_knows_its_parameter_types() -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fakes.command_line import Ended, ended, start, write
@@ -51,9 +52,10 @@ def books() -> int:
     return round(spent.settled_usd * 1e6)
 
 
-def shown(client: SyncPrefectClient) -> tuple[str, str, dict[str, str]]:
-    """What the UI has of the last flow run: its state's name and message, and its artifacts."""
-    [run] = client.read_flow_runs(limit=1)
+def shown(client: SyncPrefectClient, ran: Ended) -> tuple[str, str, dict[str, str]]:
+    """What the UI has of the flow run: its state's name and message, and its artifacts."""
+    record = json.loads((folder_of(ran) / "run.json").read_text("utf-8"))
+    run = client.read_flow_run(UUID(record["flow_run"]))
     assert run.state
     found = {item.key or "": str(item.data) for item in client.read_artifacts() if item.flow_run_id == run.id}
     return run.state.name or "", run.state.message or "", found
@@ -80,7 +82,7 @@ def test_all_that_was_paid_is_stored_and_the_rest_says_why_and_what_to_do(api: F
     told_in_sheet = {row["problem"].partition(": ")[2] for row in rows if row["status"] == "failed"}
     assert told == told_in_sheet
     with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
-        name, message, artifacts = shown(client)
+        name, message, artifacts = shown(client, found)
     assert "CompletedWithFailures" == name
     everywhere = [
         *told,
