@@ -13,6 +13,7 @@ import pytest
 from fakes.command_line import Ended, ended, start, write
 from fakes.fake_replicate import TOKEN, FakeReplicate
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from assetline.ledger import open_ledger
@@ -57,7 +58,8 @@ def shown(client: SyncPrefectClient, ran: Ended) -> tuple[str, str, dict[str, st
     record = json.loads((folder_of(ran) / "run.json").read_text("utf-8"))
     run = client.read_flow_run(UUID(record["flow_run"]))
     assert run.state
-    found = {item.key or "": str(item.data) for item in client.read_artifacts() if item.flow_run_id == run.id}
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    found = {item.key or "": str(item.data) for item in client.read_artifacts(artifact_filter=of_run)}
     return run.state.name or "", run.state.message or "", found
 
 
