@@ -211,10 +211,11 @@ def warm(
     rows
         Ids with commas: only these rows.
     """
+    from apps.renamed import of_its_campaign
     from apps.warm import warm_workers
 
     options = _options(lanes=lane, store=store, rows=_ids(rows), only_valid=True, campaign=campaign)
-    return warm_workers(sheet, options, as_json=json)
+    return warm_workers(sheet, of_its_campaign(sheet, options), as_json=json)
 
 
 @app.command

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -75,6 +76,19 @@ class Exact(Record):
         limits = [most for most in (self.most_bytes, other.most_bytes) if most]
         channels = tuple(dict.fromkeys((*self.channels, *other.channels)))
         return self.model_copy(update={"channels": channels, "most_bytes": min(limits, default=0)})
+
+
+def together(wanted: Iterable[Exact]) -> tuple[Exact, ...]:
+    """The files without those that another one serves too."""
+    kept: list[Exact] = []
+    for exact in wanted:
+        for place, other in enumerate(kept):
+            if both := other.also(exact):
+                kept[place] = both
+                break
+        else:
+            kept.append(exact)
+    return tuple(kept)
 
 
 class Size(Record):
@@ -263,6 +277,12 @@ class Rendition(Record):
     quality: int
     note: str = ""
 
+    def serves(self, exact: Exact) -> bool:
+        """Whether it is what these channels take and names them; what could not be made short enough serves too."""
+        same = (self.width, self.height, self.format) == (exact.width, exact.height, exact.format)
+        fits = not exact.most_bytes or self.size_bytes <= exact.most_bytes or bool(self.note)
+        return same and fits and set(exact.channels) <= set(self.channels)
+
 
 class Asset(Record):
     """A stored picture. Keys of files are relative to the store's root; `sha256` is of the stored bytes.
@@ -356,33 +376,3 @@ class Made:
 
     outcome: Outcome
     fingerprint: Fingerprint | None = None
-
-
-class Sidecar(Record):
-    """The recipe beside each original: how it was made, from which row, and how to make it again.
-
-    `graph` is ComfyUI's graph as submitted, `embedded` what was moved out of the published file,
-    `marks` the provenance marks found or written.
-    """
-
-    version: Literal[1] = 1
-    request_key: str
-    request: ImageRequest
-    campaign: str
-    row: str
-    row_number: int
-    variant: int
-    size: str
-    tags: tuple[str, ...] = ()
-    run_id: str
-    asset: Asset
-    fingerprint: Fingerprint
-    rejected: Check | None = None
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
-    graph: dict[str, Any] | None = None
-    embedded: dict[str, str] = Field(default_factory=dict)
-    marks: tuple[str, ...] = ()
-    ai_generated: bool = True
-    generator: str

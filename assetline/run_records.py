@@ -1,12 +1,12 @@
-"""The records of a run as a whole: what a person chose for it, and what it came to (`run.json`)."""
+"""The records of a run as a whole: what a person chose for it, what it came to (`run.json`), the recipes it leaves."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from assetline.records import Record
+from assetline.records import Asset, Attempt, Check, Fingerprint, ImageRequest, Record
 
 
 class RunOptions(Record):
@@ -73,7 +73,8 @@ class OverflowRecord(Record):
 class RunRecord(Record):
     """`run.json`: written last; readers trust only runs that have it.
 
-    `rows` are the ids that were selected, empty where the whole sheet was run; `left_out` those of rows with errors.
+    `rows` are the ids that were selected, empty where the whole sheet was run; `left_out` those of rows with errors,
+    and of rows that may be among those whose ids cannot be read.
     `retired` are the ids of rows that the campaign had and its sheet no longer has. `rows_sha256` is of what the rows
     of the sheet say, whatever its name, its kind and their order. `results` is where the producer's own file is,
     with what became of each row.
@@ -102,3 +103,33 @@ class RunRecord(Record):
     retired: tuple[str, ...] = ()
     rows_sha256: str = ""
     overflow: OverflowRecord | None = None
+
+
+class Sidecar(Record):
+    """The recipe beside each original: how it was made, from which row, and how to make it again.
+
+    `graph` is ComfyUI's graph as submitted, `embedded` what was moved out of the published file,
+    `marks` the provenance marks found or written.
+    """
+
+    version: Literal[1] = 1
+    request_key: str
+    request: ImageRequest
+    campaign: str
+    row: str
+    row_number: int
+    variant: int
+    size: str
+    tags: tuple[str, ...] = ()
+    run_id: str
+    asset: Asset
+    fingerprint: Fingerprint
+    rejected: Check | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    graph: dict[str, Any] | None = None
+    embedded: dict[str, str] = Field(default_factory=dict)
+    marks: tuple[str, ...] = ()
+    ai_generated: bool = True
+    generator: str

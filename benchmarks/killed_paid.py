@@ -39,7 +39,7 @@ from typing import Any
 from PIL import Image
 
 from assetline.backends.replicate.catalog import MAX_SEED
-from assetline.records import Sidecar
+from assetline.run_records import Sidecar
 from benchmarks.killing import CAMPAIGN, Kill, KilledRun, Stored, faults_of, sooner_and_sooner
 from benchmarks.worker_processes import ToldProcess
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from assetline.provenance import read_sidecar
-from assetline.records import Sidecar
+from assetline.run_records import Sidecar
 from assetline.store.folder import FolderStore
 from assetline.store.layout import parse_asset_key
 from benchmarks.worker_processes import clean_environment

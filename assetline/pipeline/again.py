@@ -9,7 +9,7 @@ from assetline.pipeline.asset import Bench
 from assetline.pipeline.books import KEPT
 from assetline.pipeline.write import CONTACT_SHEET, MONTAGE, RunResult
 from assetline.plan import CampaignPlan
-from assetline.plan.difference import is_selection, removed_rows, retire
+from assetline.plan.difference import is_selection, removed_rows, retire, unsure_rows
 from assetline.records import Outcome
 from assetline.run_records import RunRecord
 from assetline.store import Store
@@ -26,6 +26,14 @@ def find_retired(bench: Bench, plan: CampaignPlan) -> tuple[RetiredRow, ...]:
     if removed_rows(plan, history):  # their comps and their real renders are both retired
         history = read_history(bench.store, bench.campaign)
     return retire(plan, history, bench.run_id)
+
+
+def find_unsure(bench: Bench, plan: CampaignPlan) -> tuple[str, ...]:
+    """The rows that may stand in a part of the sheet that cannot be read: left out, not retired.
+
+    Raises StoreUnreachable.
+    """
+    return unsure_rows(plan, read_history(bench.store, bench.campaign)) if plan.sheet.hides_ids else ()
 
 
 def find_same(store: Store, result: RunResult) -> RunResult | None:

@@ -28,18 +28,8 @@ from assetline.images import inspect
 from assetline.pipeline.pool import WorkPool
 from assetline.pipeline.renditions import RenditionMaker
 from assetline.provenance import DigitalSource, Published, PublishFacts, publish, read_sidecar, sidecar_json
-from assetline.records import (
-    FPO_MODEL,
-    Asset,
-    Attempt,
-    ImageFormat,
-    Inspection,
-    Made,
-    Outcome,
-    PlannedRequest,
-    Render,
-    Sidecar,
-)
+from assetline.records import FPO_MODEL, Asset, Attempt, ImageFormat, Inspection, Made, Outcome, PlannedRequest, Render
+from assetline.run_records import Sidecar
 from assetline.store import PutOptions, Store, StoredObject
 from assetline.store.layout import asset_key, sidecar_key, thumbnail_key
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from assetline.dedupe import Candidate, Duplicate, find_duplicates
 from assetline.pipeline.progress import Progress, Report
-from assetline.records import Made, Outcome, PlannedRequest
+from assetline.records import Exact, Made, Outcome, PlannedRequest, together
 from assetline.timeline import LaneTimeline, Timeline
 
 KEPT = ("stored", "reused")
@@ -33,8 +33,15 @@ class Books:
         return self._progress
 
     def distinct(self) -> list[PlannedRequest]:
-        """The first of each request, in the order of the sheet: two rows may ask for the same picture."""
-        return [item for item in self._planned if self._first[item.request.key] is item]
+        """The first of each request, in the order of the sheet: two rows may ask for the same picture.
+
+        It takes the files of all of them: `1:1` in one column, a square channel in another, are one picture.
+        """
+        files: dict[str, tuple[Exact, ...]] = {}
+        for item in self._planned:
+            files[item.request.key] = (*files.get(item.request.key, ()), *item.exact)
+        firsts = (item for item in self._planned if self._first[item.request.key] is item)
+        return [item.model_copy(update={"exact": together(files[item.request.key])}) for item in firsts]
 
     def waiting(self) -> list[PlannedRequest]:
         """What has no outcome yet. The clock for the rate starts here."""

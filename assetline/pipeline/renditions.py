@@ -28,9 +28,7 @@ class RenditionMaker:
         """The files that the row asks for and the asset does not have: all of a new one, of a reused one those of
         channels that were added since.
         """
-        return tuple(
-            exact for exact in self.planned.exact if not any(_serves(made, exact) for made in asset.renditions)
-        )
+        return tuple(exact for exact in self.planned.exact if not any(made.serves(exact) for made in asset.renditions))
 
     def complete(self, asset: Asset, original: bytes | None = None) -> Asset:
         """The asset with every file that the row asks for, made from `original`; None: from the one in the store.
@@ -70,9 +68,3 @@ class RenditionMaker:
             quality=fitted.quality,
             note=fitted.note,
         )
-
-
-def _serves(made: Rendition, exact: Exact) -> bool:
-    """Whether the file is what the channel takes; one that could not be made short enough is not made again."""
-    same = (made.width, made.height, made.format) == (exact.width, exact.height, exact.format)
-    return same and (not exact.most_bytes or made.size_bytes <= exact.most_bytes or bool(made.note))

@@ -18,7 +18,7 @@ from typing import Protocol
 from assetline.dispatch import Dispatcher, DispatchOptions, Lane
 from assetline.errors import BackendError, BackendUnavailable, ObjectExists
 from assetline.manifest import counts
-from assetline.pipeline.again import find_retired, find_same
+from assetline.pipeline.again import find_retired, find_same, find_unsure
 from assetline.pipeline.asset import GENERATOR, Bench, Make, make_asset
 from assetline.pipeline.attendant import Attended, attended
 from assetline.pipeline.books import Books
@@ -231,7 +231,9 @@ async def _result(run: _Run, started: datetime, *, interrupted: bool) -> RunResu
         "overflow": job.overflowed(bench.run_id, outcomes),
     }
     timeline = run.lanes.timeline(bench.campaign, bench.run_id) if run.lanes else None
-    record = _record(job, bench, started).model_copy(update=facts)
+    record = _record(job, bench, started)
+    unsure = await pool.run(find_unsure, bench, job.plan)
+    record = record.model_copy(update=facts | {"left_out": (*record.left_out, *unsure)})
     return RunResult(record, outcomes, timeline=timeline, retired=retired)
 
 

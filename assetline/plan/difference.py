@@ -75,11 +75,22 @@ def compare(plan: CampaignPlan, history: History, earlier_rows: EarlierRows = la
 
 
 def removed_rows(plan: CampaignPlan, history: History) -> tuple[str, ...]:
-    """The rows that the newest runs had and the sheet has no more; none where only some rows are to be run."""
+    """The rows that the newest runs had and the sheet has no more; none where only some rows are to be run, nor where
+    the sheet has a row whose id cannot be read.
+    """
+    return () if plan.sheet.hides_ids else _missing_rows(plan, history)
+
+
+def unsure_rows(plan: CampaignPlan, history: History) -> tuple[str, ...]:
+    """The rows that may be among those of the sheet whose ids cannot be read."""
+    return _missing_rows(plan, history) if plan.sheet.hides_ids else ()
+
+
+def _missing_rows(plan: CampaignPlan, history: History) -> tuple[str, ...]:
     if is_selection(plan):
         return ()
     there = {row.id for row in plan.sheet.rows}
-    return tuple(row for row in history.active if row not in there)
+    return tuple(row for row in history.active if row not in there and row in history.rows)
 
 
 def is_selection(plan: CampaignPlan) -> bool:
@@ -130,8 +141,22 @@ def _kind(requests: Sequence[PlannedRequest]) -> Kind:
 def _is_changed(requests: Sequence[PlannedRequest], past: Mapping[Kind, PastRow]) -> bool:
     """Whether it asks for other pictures, or for the same under other sizes: a channel more is a file more."""
     state = past.get(_kind(requests))
+    if state is None:
+        return True
     now = {(planned.request.key, planned.size) for planned in requests}
-    return state is None or now != {(outcome.request_key, outcome.size) for outcome in state.outcomes}
+    before = {(outcome.request_key, outcome.size) for outcome in state.outcomes}
+    return now != before or _lacks_files(requests, state.outcomes)
+
+
+def _lacks_files(requests: Sequence[PlannedRequest], outcomes: Sequence[Outcome]) -> bool:
+    """Whether a channel takes a file that was not cut from its picture yet."""
+    assets = {outcome.request_key: outcome.asset for outcome in outcomes if outcome.status != "rejected"}
+    return any(
+        not any(made.serves(exact) for made in asset.renditions)
+        for planned in requests
+        if (asset := assets.get(planned.request.key))
+        for exact in planned.exact
+    )
 
 
 def _is_named(row: Row) -> bool:
@@ -180,6 +205,10 @@ def _what_differs(requests: Sequence[PlannedRequest], outcomes: Sequence[Outcome
     before = [_facts_of(outcome) for outcome in outcomes]
     names = dict.fromkeys(name for facts in (*now, *before) for name in facts)
     found = [name for name in names if {one.get(name) for one in now} != {one.get(name) for one in before}]
+    if "variants" in found and "seed" in found:  # each variant has a seed of its own
+        found.remove("seed")
+    if not found and _lacks_files(requests, outcomes):
+        return "what its channels take"
     return ", ".join(found) or "the file of its workflow or of a reference image"
 
 
@@ -188,6 +217,7 @@ def _facts_of(outcome: Outcome) -> dict[str, object]:
         "prompt": outcome.prompt,
         "negative prompt": outcome.negative_prompt,
         "size": (outcome.label.rpartition("-")[2], outcome.size),
+        "variants": outcome.variant,
         "seed": outcome.seed,
         "workflow": outcome.workflow,
         "model": outcome.model,

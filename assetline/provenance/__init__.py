@@ -16,7 +16,8 @@ from assetline.provenance import xmp
 from assetline.provenance.containers import CONTAINERS, Container, Part
 from assetline.provenance.exif import orientation_alone, read_exif, utf8_or_latin1
 from assetline.provenance.xmp import DigitalSource, PublishFacts
-from assetline.records import ImageFormat, Sidecar
+from assetline.records import ImageFormat
+from assetline.run_records import Sidecar
 
 __all__ = ["DigitalSource", "PublishFacts", "Published", "publish", "read_sidecar", "sidecar_json"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from assetline.catalogue import Channel, Style, slug
-from assetline.records import Exact, Size
+from assetline.records import Size, together
 from assetline.sheet.grid import Limits, Raw, clean
 from assetline.sheet.suggest import nearest, shown, suggestion
 
@@ -193,25 +193,12 @@ def distinct_sizes(sizes: Iterable[Size], report: Report) -> tuple[Size, ...]:
         first = kept.setdefault(same, size)
         if first is size:
             continue
-        exact = _together((*first.exact, *size.exact))
+        exact = together((*first.exact, *size.exact))
         kept[same] = first.model_copy(update={"exact": exact})
         if first.label != size.label and len(exact) == len(first.exact):
             place = f"{size.width}x{size.height}" if size.width else size.label
             report("size-twice", f'"{size.label}" gives the same picture as "{first.label}" ({place}).', "")
     return tuple(kept.values())
-
-
-def _together(wanted: Iterable[Exact]) -> tuple[Exact, ...]:
-    """The files without those that another one serves too."""
-    kept: list[Exact] = []
-    for exact in wanted:
-        for place, other in enumerate(kept):
-            if both := other.also(exact):
-                kept[place] = both
-                break
-        else:
-            kept.append(exact)
-    return tuple(kept)
 
 
 def _usable(character: str) -> bool:

@@ -60,6 +60,14 @@ class Sheet:
             wrong |= {row.number for row in self.rows}
         return frozenset(row for row in wrong | self.merged_rows if row > self.header_row)
 
+    @property
+    def hides_ids(self) -> bool:
+        """Whether a row below the header cannot be read, or its id cannot: it may be any that was there before."""
+        numbers = {row.number for row in self.rows}
+        headers = {row.cells["id"].column for row in self.rows if "id" in row.cells}
+        below = (problem for problem in self.errors if (problem.row or 0) > self.header_row)
+        return any(problem.row not in numbers or problem.column in headers for problem in below)
+
 
 def read_sheet(file_name: str, data: bytes, catalogue: Catalogue, limits: Limits = DEFAULT_LIMITS) -> Sheet:
     """Read a sheet whole and report all of its problems. Never raises for content, whatever the bytes are."""

@@ -108,7 +108,9 @@ def newest_records(store: Store, campaign: str) -> Iterator[RunRecord]:
         except ObjectMissing:
             continue
         except ValidationError as error:
-            log.warning("run passed over, its record cannot be read: run=%s reason=%s", run_id, error.errors()[0])
+            log.warning(
+                "run passed over, its record cannot be read: run=%s reason=%s", run_id, error.errors()[0]["msg"]
+            )
 
 
 def read_outcomes(store: Store, campaign: str, run_id: str) -> tuple[Outcome, ...]:

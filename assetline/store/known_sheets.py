@@ -35,12 +35,14 @@ class OtherName(Record):
 
 def remember_sheet(store: Store, rows_sha256: str, sheet: KnownSheet) -> None:
     """Keep that the campaign runs these rows. Raises StoreError."""
-    _put_once(store, known_sheet_key(rows_sha256, sheet.campaign), sheet)
+    with suppress(ObjectExists):
+        key = known_sheet_key(rows_sha256, sheet.campaign)
+        store.put(key, sheet.model_dump_json().encode(), PutOptions(if_absent=True))
 
 
 def remember_name(store: Store, name: OtherName) -> None:
-    """Keep the other name. Raises StoreError."""
-    _put_once(store, other_name_key(name.name), name)
+    """Keep the other name, in place of the campaign that files of it belonged to before. Raises StoreError."""
+    store.put(other_name_key(name.name), name.model_dump_json().encode())
 
 
 def knows_sheets(store: Store) -> bool:
@@ -67,8 +69,3 @@ def campaign_named(store: Store, name: str) -> str:
         return OtherName.model_validate_json(store.get(other_name_key(name)).data).campaign
     except (ObjectMissing, ValidationError):
         return ""
-
-
-def _put_once(store: Store, key: str, record: Record) -> None:
-    with suppress(ObjectExists):
-        store.put(key, record.model_dump_json().encode(), PutOptions(if_absent=True))

@@ -117,3 +117,13 @@ def test_a_campaign_that_has_moved_on_is_not_turned_back_by_an_old_copy(assetlin
     found = assetline("run", write("backup.csv", SHEET), "--direct", "--json")
     assert "backup" == found.json["campaign"]
     assert "About 75% of the rows of backup.csv are those of campaign spring" in found.err
+
+
+def test_a_name_goes_with_the_sheet_that_it_was_given_last(assetline: Assetline, ran: str) -> None:
+    """`final.csv` was spring's, and is autumn's now; its later edits are autumn's too."""
+    autumn = SHEET.replace("a thing", "a leaf")
+    assetline("run", write("autumn.csv", autumn), "--direct", "--campaign", "autumn")
+    for rows in (SHEET, autumn):
+        assetline("run", write("final.csv", rows), "--direct")
+    found = assetline("run", write("final.csv", EDITED.replace("a thing", "a leaf")), "--direct", "--json").json
+    assert (6, 2, "autumn") == (found["counts"]["reused"], found["counts"]["stored"], found["campaign"])

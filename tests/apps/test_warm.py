@@ -101,3 +101,11 @@ def test_what_cannot_be_warmed_is_refused(
 ) -> None:
     found = assetline("warm", write("two.csv", sheet), *arguments)
     assert (code, True) == (found.code, said in found.err)
+
+
+def test_a_renamed_sheet_is_warmed_for_as_the_campaign_that_it_goes_on_as(assetline: Assetline) -> None:
+    with FakeComfyUI() as worker:
+        lane = ("--lane", worker.url)
+        assert 0 == assetline("run", write("two.csv", SHEET.format(1, 1)), "--direct", *lane).code
+        found = assetline("warm", write("two final.csv", SHEET.format(1, 1)), *lane)
+    assert found.err.endswith("Nothing to load: this sheet has no picture left to make on a ComfyUI worker.\n")

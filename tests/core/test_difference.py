@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
 from fakes.campaigns import WORKFLOWS
 from fakes.memory_store import MemoryStore
 
 from assetline.catalogue import Catalogue
 from assetline.manifest import manifest_lines, run_json
 from assetline.plan import CampaignPlan, World, plan_campaign
-from assetline.plan.difference import Difference, compare, retire
+from assetline.plan.difference import Difference, compare, retire, unsure_rows
 from assetline.records import Outcome, Row
 from assetline.run_records import Counts, RunRecord
 from assetline.sheet import read_sheet
@@ -127,6 +128,16 @@ def test_a_row_with_an_error_is_neither_unchanged_nor_removed() -> None:
     assert (found.added, found.changed, found.removed, found.unchanged) == ((), (), (), 2)
 
 
+@pytest.mark.parametrize(
+    "broken", ["BOOT,a boot,64x64,1,,,,,beyond\n", "BOOT*,a boot,64x64,1,,,,\n", "mug,a boot,64x64,1,,,,\n"]
+)
+def test_a_row_whose_id_cannot_be_read_is_not_removed(broken: str) -> None:
+    found = difference(SHEET, HEADER + TENT + MUG + broken)
+    assert (found.added, found.changed, found.removed, found.unchanged) == ((), (), (), 2)
+    now = plan(HEADER + TENT + MUG + broken)
+    assert (retire(now, history(plan(SHEET)), RUN), unsure_rows(now, history(plan(SHEET)))) == ((), ("BOOT",))
+
+
 def test_of_a_selection_only_its_rows_are_compared_and_nothing_is_removed() -> None:
     found = difference(SHEET, HEADER + TENT.replace("64x64,2", "64x64,1") + MUG, rows=("TENT",))
     assert (found.added, found.changed, found.removed, found.unchanged) == ((), ("TENT",), (), 0)
@@ -231,3 +242,19 @@ def test_a_run_that_cannot_be_read_is_passed_over() -> None:
 
 def test_a_campaign_without_runs_has_no_history() -> None:
     assert read_history(MemoryStore(), "spring") == History()
+
+
+def test_a_row_that_was_left_out_from_the_first_is_not_removed_when_it_goes() -> None:
+    """It never asked for a picture."""
+    earlier = history(plan(SHEET + "KITE,a kite,huge,1,,,,\n"))
+    assert "KITE" in earlier.active
+    found = compare(plan(SHEET), earlier)
+    assert found
+    assert (found.removed, found.unchanged) == ((), 3)
+
+
+def test_more_variants_by_the_worksheet_options_are_no_other_seeds() -> None:
+    before = history(plan(SHEET))
+    found = compare(plan(SHEET.replace("MUG,a {product},64x64,1", "MUG,a {product},64x64,3")), before)
+    assert found
+    assert found.changed_by == {"MUG": ("outside the row: variants",)}

@@ -11,10 +11,12 @@ from fakes.campaigns import WORKFLOWS, PictureBackend, black, files, job, manife
 
 from assetline.catalogue import Catalogue, Channel
 from assetline.pipeline import RunResult, run_campaign
-from assetline.plan import World, plan_campaign
+from assetline.plan import CampaignPlan, World, plan_campaign
+from assetline.plan.difference import compare
 from assetline.provenance import read_sidecar
 from assetline.sheet import read_sheet
 from assetline.store.folder import FolderStore
+from assetline.store.history import read_history
 from assetline.workflow import load_workflows
 
 
@@ -27,14 +29,18 @@ def channel(name: str, width: int, height: int) -> Channel:
     return Channel(name=name, width=width, height=height, render=(64, 64), source="test")
 
 
-CHANNELS = {one.name: one for one in (channel("post", 100, 100), channel("ad", 50, 50))}
+CHANNELS = {one.name: one for one in (channel("post", 100, 100), channel("ad", 50, 50), channel("mail", 50, 50))}
+CHANNELS["square"] = channel("square", 90, 90).model_copy(update={"render": (1024, 1024)})
 CATALOGUE = Catalogue(channels=CHANNELS)
 
 
-def run(sheet: str, store: FolderStore, backend: PictureBackend) -> RunResult:
+def planned(sheet: str) -> CampaignPlan:
     world = World(CATALOGUE, load_workflows(WORKFLOWS), frozenset({"fpo"}), min_side_px=16)
-    plan = plan_campaign("spring", read_sheet("spring.csv", sheet.encode(), CATALOGUE), world)
-    wanted = replace(job("prompt\nx\n", store, backend), plan=plan, sheet_data=sheet.encode())
+    return plan_campaign("spring", read_sheet("spring.csv", sheet.encode(), CATALOGUE), world)
+
+
+def run(sheet: str, store: FolderStore, backend: PictureBackend) -> RunResult:
+    wanted = replace(job("prompt\nx\n", store, backend), plan=planned(sheet), sheet_data=sheet.encode())
     return asyncio.run(run_campaign(wanted, lambda step: step, lambda _: None))
 
 
@@ -66,3 +72,27 @@ def test_of_a_picture_that_a_check_rejects_nothing_is_delivered(store: FolderSto
     sheet = "id,prompt,channels\n1,a mug,post\n"
     assert renditions(store, sheet, PictureBackend(draw=black)) == [[]]
     assert renditions(store, sheet, PictureBackend()) == [[]]
+
+
+def test_a_channel_gets_its_file_though_a_ratio_asks_for_the_same_picture(store: FolderStore) -> None:
+    backend = PictureBackend()
+    assert renditions(store, "id,prompt,size,channels\n1,a mug,1:1,\n", backend) == [[]]
+    assert renditions(store, "id,prompt,size,channels\n1,a mug,1:1,square\n", backend) == [[(90, 90)], [(90, 90)]]
+    assert len(backend.drawn) == 1
+
+
+@pytest.mark.parametrize(("before", "now"), [("post", "post, ad"), ("ad", "ad, mail"), ("", "ad")])
+def test_a_channel_that_shares_the_picture_changes_its_row_once_and_is_named(
+    store: FolderStore, before: str, now: str
+) -> None:
+    sheet = 'id,prompt,size,channels\n1,a mug,64x64,"{}"\n'
+    run(sheet.format(before), store, PictureBackend())
+    found = compare(planned(sheet.format(now)), read_history(store, "spring"))
+    assert found
+    assert found.changed == ("1",)
+    lines = manifest(store, run(sheet.format(now), store, PictureBackend()))
+    named = [name for one in lines[0]["asset"]["renditions"] for name in one["channels"]]
+    assert set(named) == set(now.split(", "))
+    found = compare(planned(sheet.format(now)), read_history(store, "spring"))
+    assert found
+    assert found.unchanged == 1

@@ -14,7 +14,8 @@ from PIL import Image, PngImagePlugin
 
 from assetline.errors import ImageError, StoreError
 from assetline.provenance import PublishFacts, publish, read_sidecar, sidecar_json
-from assetline.records import Asset, Check, Fingerprint, ImageRequest, Sidecar
+from assetline.records import Asset, Check, Fingerprint, ImageRequest
+from assetline.run_records import Sidecar
 
 KEY = "5e" * 32
 FACTS = PublishFacts(KEY)

@@ -22,8 +22,8 @@ from assetline.dispatch import DispatchOptions, Lane
 from assetline.errors import BackendUnavailable
 from assetline.pipeline import Progress, RunJob, RunResult, run_campaign
 from assetline.provenance import read_sidecar
-from assetline.records import Asset, Sidecar
-from assetline.run_records import RunOptions
+from assetline.records import Asset
+from assetline.run_records import RunOptions, Sidecar
 from assetline.settings import Settings
 from assetline.store.folder import FolderStore
 from assetline.workflow import affinity
