@@ -201,8 +201,9 @@ class Render:
     `seconds` is the time on the lane, `graph` the ComfyUI graph exactly as submitted (from Replicate: `{"replicate":
     ...}`, what was asked for and what was sent; None elsewhere). `size`, in px, is what the lane's model makes for the
     size that was asked for, where it cannot make that one: the picture is then right as it is. `waited_s`: how long the
-    lane had the request before its service let it begin. `made_as`: the model that made it in place of the request's
-    workflow (an overflow); empty where the request itself was made.
+    lane had the request before its service let it begin; `inf` where it only fetched what was paid for before.
+    `made_as`: the model that made it in place of the request's workflow (an overflow); empty where the request itself
+    was made.
     """
 
     data: bytes

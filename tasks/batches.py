@@ -6,6 +6,7 @@ A task run costs 10 ms of CPU here and 8 ms in Prefect's server beside a busy im
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,8 @@ from assetline.dispatch import Ticket
 from assetline.pipeline import Make
 from assetline.records import Made
 from tasks.asset import as_task
+
+log = logging.getLogger(__name__)
 
 LINES_SHOWN = 3  # of failures, in the message of a task run's state
 
@@ -61,10 +64,12 @@ class _Batch:
         self._joined += 1
         self._running += 1
 
-    def leave(self, label: str, made: Made | None) -> None:
-        """An asset has ended; None: it was canceled, or its step raised."""
+    def leave(self, label: str, made: Made | Exception | None) -> None:
+        """An asset has ended; None: it was canceled. An exception is a mistake of ours in its step."""
         self._running -= 1
-        if made is None or made.outcome.status == "canceled":
+        if isinstance(made, Exception):
+            self._failures.append(f"{label}: {type(made).__name__}: {made}")
+        elif made is None or made.outcome.status == "canceled":
             self._unfinished += 1
         elif made.outcome.status == "failed":
             self._failures.append(f"{label}: {made.outcome.reason}")
@@ -109,10 +114,14 @@ class _Batches:
         """The asset step, so that each asset belongs to a batch."""
 
         async def make(ticket: Ticket) -> Made:
-            label, made = ticket.planned.label, None
+            label = ticket.planned.label
+            made: Made | Exception | None = None
             batch = self._join(label)
             try:
                 made = await step(ticket)
+            except Exception as error:
+                made = error
+                raise
             finally:
                 batch.leave(label, made)
             return made
@@ -123,7 +132,10 @@ class _Batches:
         """End what is open, and wait for every task run to end."""
         for batch in self._begun:
             batch.close()
-        await asyncio.gather(*(batch.task_run for batch in self._begun))
+        answers = await asyncio.gather(*(batch.task_run for batch in self._begun), return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        for error in errors:  # what was made is stored all the same
+            log.warning("task run not shown: reason=%s: %s", type(error).__name__, error)
 
     def _join(self, label: str) -> _Batch:
         batch = self._open

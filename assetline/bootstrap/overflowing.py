@@ -55,6 +55,10 @@ class LiveOverflow:
         """Whether Replicate could make something in its place."""
         return planned.request.key in self._overflow.requests
 
+    def is_paid(self, planned: PlannedRequest) -> bool:
+        """Whether Replicate has been paid for it by an earlier run: it waits there, or is on its way."""
+        return planned.request.key in self._overflow.paid and self.holds(planned)
+
     async def review(self, outlook: Outlook) -> Collection[int]:
         """What may go now: what has been paid for, and what must go so that the workers are done in time."""
         left_s = self._overflow.limit_s - outlook.worked_s

@@ -14,7 +14,16 @@ from assetline.backends.replicate.options import Clock, PaidScope, ReplicateSett
 from assetline.bootstrap.money import require_token, run_cap_usd
 from assetline.bootstrap.planning import Planning
 from assetline.dispatch import Lane
-from assetline.errors import BackendError, BudgetRefused, JobFailed, JobRejected, PaidJobFailed, RequestUnsuited
+from assetline.errors import (
+    BackendError,
+    BackendUnavailable,
+    BudgetRefused,
+    JobFailed,
+    JobRejected,
+    LedgerUnreachable,
+    PaidJobFailed,
+    RequestUnsuited,
+)
 from assetline.ledger import Caps, Ledger
 from assetline.plan.pace import AT_ONCE, LEAST_SECONDS
 from assetline.records import ImageRequest, PlannedRequest, Render
@@ -86,7 +95,9 @@ class ThriftyBackend(ReplicateBackend):
         self._refused: deque[asyncio.Future[None]] = deque()
 
     async def generate(self, planned: PlannedRequest, attempt: int) -> Render:
-        """As `ReplicateBackend.generate`; what overflowed in vain is for the workers again (RequestUnsuited)."""
+        """As `ReplicateBackend.generate`; what overflowed in vain is for the workers again (RequestUnsuited), and is
+        tried again where the ledger does not answer (BackendUnavailable): the workers need none.
+        """
         instead = self._overflow.get(planned.request.key)
         try:
             render = await self._ask_until_it_stands(planned, attempt)
@@ -95,6 +106,10 @@ class ThriftyBackend(ReplicateBackend):
                 raise
             job_id = error.job_id if isinstance(error, BackendError) else ""
             raise RequestUnsuited(str(error), lane=self.name, job_id=job_id) from error
+        except LedgerUnreachable as error:
+            if instead is None:
+                raise
+            raise BackendUnavailable(str(error), lane=self.name) from error
         return replace(render, made_as=instead.model or "") if instead else render
 
     async def _ask_until_it_stands(self, planned: PlannedRequest, attempt: int) -> Render:
@@ -140,5 +155,8 @@ class ThriftyBackend(ReplicateBackend):
         return any(paid.state != "held" and paid.model in self._by_second for paid in self._open_attempts())
 
     def _wake_one(self) -> None:
-        if self._refused:
-            self._refused.popleft().set_result(None)
+        while self._refused:
+            turn = self._refused.popleft()
+            if not turn.done():  # else it was canceled in this very turn of the loop
+                turn.set_result(None)
+                return

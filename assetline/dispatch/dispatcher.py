@@ -281,8 +281,7 @@ class Dispatcher:
         """Queue a ticket whose try failed; wait until a lane takes it. Raises BackendUnavailable when none is left."""
         if self._homes[ticket.number].is_stopped:
             raise asyncio.CancelledError  # the run is being stopped, and nothing is handed out any more
-        is_homeless = self._queue.is_homeless(ticket, self._now()) and not self._is_paused
-        if is_homeless and not ticket.let_go():
+        if self._is_lost(ticket) and not (ticket.let_go() and not self._is_lost(ticket)):
             raise BackendUnavailable(why_nobody(ticket, self._lanes, self._health))
         frees = not ticket.holds_picture
         self._live -= frees  # others must not wait for it
@@ -295,6 +294,10 @@ class Dispatcher:
             self._live += frees
             self._queue.withdraw(ticket)
             ticket.entered = None
+
+    def _is_lost(self, ticket: Ticket) -> bool:
+        """Whether no lane is left for it; while all is paused, much can still be mended."""
+        return not self._is_paused and self._queue.is_homeless(ticket, self._now())
 
     # --- lanes
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from assetline.backends import Backend
 from assetline.dispatch.events import Kind
@@ -27,7 +28,7 @@ class Work:
     """A request that a lane holds. `began`: when the lane turned to it, None while it waits behind another.
 
     `loads`: whether its files are not the ones that were loaded then. `waited_s`: seconds since it began in which the
-    lane was not allowed to go on with it.
+    lane was not allowed to go on with it; `inf` where it did not make it, but only fetched it.
     """
 
     label: str
@@ -93,7 +94,8 @@ class Lane:
     def drop(self, work: Work, now: float, failure: str | None) -> float | None:
         """Let a request go, and begin the next. The seconds that it took, if its picture was made (no `failure`)."""
         self.work.remove(work)
-        seconds = None if failure is not None or work.began is None else max(now - work.began - work.waited_s, 0.0)
+        is_timed = failure is None and work.began is not None and isfinite(work.waited_s)
+        seconds = max(now - work.began - work.waited_s, 0.0) if is_timed and work.began is not None else None
         if work.began is not None:
             self._loaded = "" if failure is not None or not self.loads else work.affinity
         self.listen("made" if failure is None else "failed", work, f"{seconds:.3f}" if seconds else failure or "")

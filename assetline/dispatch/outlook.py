@@ -40,6 +40,9 @@ class OverflowRule(Protocol):
     def holds(self, planned: PlannedRequest) -> bool:
         """Whether that lane could make the request, which is meant for others: it is kept from it until it may go."""
 
+    def is_paid(self, planned: PlannedRequest) -> bool:
+        """Whether that lane has been paid for it already: then no other makes it, as long as that one may give it."""
+
     async def review(self, outlook: Outlook) -> Collection[int]:
         """The numbers of those waiting that may go as things stand; all others stay, or stay again."""
 

@@ -39,6 +39,7 @@ class Reviewer:
         """A request has come: it is kept from the overflow's lane, if that could make it."""
         if self._rule and self._rule.holds(ticket.planned):
             ticket.reserve = self._reserve
+            ticket.is_paid = ticket.goes = self._reserve is not None and self._rule.is_paid(ticket.planned)
         self._news.set()
 
     def took(self, ticket: Ticket) -> None:

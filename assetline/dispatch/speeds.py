@@ -71,8 +71,9 @@ class Speeds:
         self._settle(lane, affinity)
 
     def loads_nothing(self, lane: str) -> None:
-        """The lane is a service, which has every model at hand."""
+        """The lane is a service, which has every model at hand. What it takes says nothing of other lanes."""
         self._services.add(lane)
+        self._fitted = -1
 
     def knows(self, lane: str) -> bool:
         """Whether a picture of any kind has ended on the lane."""
@@ -81,7 +82,10 @@ class Speeds:
     def seconds(self, lane: str, affinity: str) -> float:
         """Seconds a picture: seen here, else as this lane does others and other lanes do this, else the fleet's."""
         known = self._known(lane, affinity)
-        if known is None:
+        if known is None and lane in self._services:
+            others = (self._known(*pair) for pair in self._seen if pair[0] == lane)
+            known = _median(seconds for seconds in others if seconds is not None) or DEFAULT_SECONDS
+        elif known is None:
             self._fit()
             base = self._base.get(affinity) or _median(self._base.values()) or DEFAULT_SECONDS
             known = base * (self._lane_ratio.get(lane) or 1.0)
@@ -152,7 +156,7 @@ class Speeds:
         known = {
             key: (seconds, seen.samples)
             for key, seen in self._seen.items()
-            if (seconds := self._known(*key)) is not None
+            if key[0] not in self._services and (seconds := self._known(*key)) is not None
         }
         self._lane_ratio, self._base = ratios_and_bases(known, self._lane_ratio)
 

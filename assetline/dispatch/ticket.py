@@ -34,7 +34,8 @@ class Ticket:
     failed try, and says whether it was the worker's rather than the request's. `since`: when it came, `made_at`: when
     its picture came, in seconds on the event loop's clock. `campaign` shares the lanes with others of its priority.
     `holds_picture`: the bytes of a picture that cannot be used may still be in memory. `reserve` is the lane that it is
-    kept from unless it `goes`: where it would cost money.
+    kept from unless it `goes`: where it would cost money. `is_paid`: it has been paid for there, so nobody else makes
+    it as long as that lane may give it.
     """
 
     def __init__(self, planned: PlannedRequest, number: int, affinity: str) -> None:
@@ -48,6 +49,7 @@ class Ticket:
         self.avoided: set[Lane] = set()
         self.reserve: Lane | None = None
         self.goes = False
+        self.is_paid = False
         self.since = 0.0
         self.made_at: float | None = None
         self.holds_picture = False
@@ -76,12 +78,20 @@ class Ticket:
 
     def suits(self, lane: Lane) -> bool:
         """Whether `lane` may make it at all, when it is there."""
-        if lane is self.reserve and not self.goes:
+        if lane is self.reserve and not (self.goes or self.is_paid):
+            return False
+        if self.is_paid and lane is not self.reserve:
             return False
         return lane not in self.unsuited and lane.backend.suits(self.planned)
 
     def let_go(self) -> bool:
-        """Let it go to the lane that it was kept from, since no other is left; whether that is anything new."""
+        """Let it go to the lane that it was kept from, since no other is left; whether that is anything new.
+
+        What has been paid for at that lane, which is of no use now, may be made by the others.
+        """
+        if self.is_paid:
+            self.is_paid = False
+            return True
         is_new = self.may_go and not self.goes
         self.goes = self.goes or is_new
         return is_new
@@ -126,6 +136,8 @@ class Ticket:
         self.holds_picture = not isinstance(error, BackendError)
         is_the_workers = self.judge(self, error)
         self._detours += is_the_workers or is_detour(error)
+        if lane is self.reserve:
+            self.is_paid = self._is_there(error)
         if lane is not self.reserve and not isinstance(error, BLAMELESS):
             self._may_be_to_blame, self.goes = True, False
         if not isinstance(error, LaneUnsuited) or isinstance(error, LaneClosed):
@@ -134,6 +146,12 @@ class Ticket:
         self.unsuited.add(lane)
         if self.affinity and not isinstance(error, RequestUnsuited):
             lane.lacks.add(self.affinity)
+
+    def _is_there(self, error: AssetlineError) -> bool:
+        """Whether what was paid for at the `reserve` can still be had there: the next try follows it, or fetches it."""
+        if isinstance(error, BackendUnavailable):
+            return self.is_paid or bool(error.job_id)
+        return isinstance(error, JobLost) and self.reserve not in self.avoided  # once more, then the others make it
 
     def _held(self) -> Slot:
         if self.slot is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from assetline.errors import ObjectMissing, StoreError, StoreUnreachable
 from assetline.pipeline.asset import Bench
 from assetline.pipeline.books import KEPT
-from assetline.pipeline.write import CONTACT_SHEET, MONTAGE, RunResult
+from assetline.pipeline.write import CONTACT_SHEET, MANIFEST_CSV, MONTAGE, RunResult
 from assetline.plan import CampaignPlan
 from assetline.plan.difference import is_selection, removed_rows, retire, unsure_rows
 from assetline.records import Outcome
@@ -55,6 +55,8 @@ def _says(earlier: RunRecord, result: RunResult, store: Store) -> bool:
     record = result.record
     if earlier.interrupted or (earlier.retired, earlier.left_out) != (record.retired, record.left_out):
         return False
+    if not _is_whole(earlier, store):
+        return False
     try:
         before = read_outcomes(store, earlier.campaign, earlier.run_id)
     except StoreUnreachable:
@@ -62,6 +64,13 @@ def _says(earlier: RunRecord, result: RunResult, store: Store) -> bool:
     except StoreError:
         return False
     return [_essence(outcome) for outcome in before] == [_essence(outcome) for outcome in result.outcomes]
+
+
+def _is_whole(run: RunRecord, store: Store) -> bool:
+    """Whether what the run wrote for people is still there: a link that leads nowhere helps nobody."""
+    there = set(store.list(run_prefix(run.campaign, run.run_id)))
+    named = {run_key(run.campaign, run.run_id, name) for name in (CONTACT_SHEET, MANIFEST_CSV)}
+    return named <= there and (not run.results or run.results in set(map(store.uri_of, there)))
 
 
 def _essence(outcome: Outcome) -> tuple[object, ...]:

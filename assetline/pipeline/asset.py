@@ -43,12 +43,16 @@ Make = Callable[[Ticket], Awaitable[Made]]
 
 @dataclass(frozen=True)
 class Bench:
-    """Where assets of one run are made: the store, the thread pool, the campaign's and the run's names."""
+    """Where assets of one run are made: the store, the thread pool, the campaign's and the run's names.
+
+    `delivered`: the files for channels that the store has; None: those that the recipes name.
+    """
 
     store: Store
     pool: WorkPool
     campaign: str
     run_id: str
+    delivered: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def _with_new_renditions(sidecar: Sidecar, planned: PlannedRequest, bench: Bench
 
 
 def _renditions(planned: PlannedRequest, bench: Bench) -> RenditionMaker:
-    return RenditionMaker(bench.store, bench.campaign, planned, _facts(planned))
+    return RenditionMaker(bench.store, bench.campaign, planned, _facts(planned), bench.delivered)
 
 
 def from_sidecar(planned: PlannedRequest, sidecar: Sidecar, attempts: tuple[Attempt, ...] = ()) -> Made:

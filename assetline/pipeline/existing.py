@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from assetline.errors import StoreError, StoreUnreachable
 from assetline.pipeline.asset import Bench, keep_stored
 from assetline.records import Made, PlannedRequest
 from assetline.store.existing import Found, find_originals
+from assetline.store.layout import channels_prefix
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +21,16 @@ async def find_existing(bench: Bench, planned: Sequence[PlannedRequest]) -> Asyn
     Raises StoreUnreachable.
     """
     found = await bench.pool.run(find_originals, bench.store, bench.campaign, planned)
+    if any(item.planned.exact for item in found):
+        bench = replace(bench, delivered=await bench.pool.run(_delivered, bench))
     async for made in bench.pool.map(lambda item: _read(item, bench), found):
         if made:
             yield made
+
+
+def _delivered(bench: Bench) -> frozenset[str]:
+    """The files for channels that are there: one that was removed is cut again."""
+    return frozenset(bench.store.list(channels_prefix(bench.campaign)))
 
 
 def _read(found: Found, bench: Bench) -> Made | None:

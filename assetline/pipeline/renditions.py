@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 
 from assetline.errors import ImageError, StoreError
 from assetline.images import Fitted, fit
@@ -14,21 +17,28 @@ from assetline.store.layout import rendition_key
 
 EXTENSIONS: dict[ImageFormat, str] = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
+_CORES = BoundedSemaphore(os.cpu_count() or 1)
+
 
 @dataclass(frozen=True)
 class RenditionMaker:
-    """Makes the renditions of one asset. `facts` is what each file says of itself, as the original does."""
+    """Makes the renditions of one asset. `facts` is what each file says of itself, as the original does.
+
+    `delivered`: the keys that the store has; None: those that the asset names.
+    """
 
     store: Store
     campaign: str
     planned: PlannedRequest
     facts: PublishFacts
+    delivered: frozenset[str] | None = None
 
     def lacking(self, asset: Asset) -> tuple[Exact, ...]:
         """The files that the row asks for and the asset does not have: all of a new one, of a reused one those of
-        channels that were added since.
+        channels that were added since, and those that somebody removed.
         """
-        return tuple(exact for exact in self.planned.exact if not any(made.serves(exact) for made in asset.renditions))
+        there = [made for made in asset.renditions if self.delivered is None or made.key in self.delivered]
+        return tuple(exact for exact in self.planned.exact if not any(made.serves(exact) for made in there))
 
     def complete(self, asset: Asset, original: bytes | None = None) -> Asset:
         """The asset with every file that the row asks for, made from `original`; None: from the one in the store.
@@ -40,7 +50,7 @@ class RenditionMaker:
             return asset
         data = self.store.get(asset.original).data if original is None else original
         try:
-            fitted = fit(data, wanted)
+            fitted = _fit(data, wanted)
         except ImageError as error:  # it could be decoded when it was made
             raise StoreError(
                 f"{asset.original} cannot be used: {error} Remove it: the next run makes it again."
@@ -68,3 +78,9 @@ class RenditionMaker:
             quality=fitted.quality,
             note=fitted.note,
         )
+
+
+def _fit(data: bytes, wanted: Sequence[Exact]) -> list[Fitted]:
+    """As many at once as cores, though far more threads store: each has a whole picture in memory."""
+    with _CORES:
+        return fit(data, wanted)

@@ -24,6 +24,7 @@ from assetline.store.layout import run_key
 from assetline.timeline import Timeline
 
 CONTACT_SHEET = "contact-sheet.html"
+MANIFEST_CSV = "manifest.csv"
 MONTAGE = "contact-sheet.jpg"
 MONTAGE_PICTURES = 48
 THUMBNAIL_PX = "256"
@@ -70,7 +71,7 @@ def _write(bench: Bench, result: RunResult, sheet: ReadSheet | None) -> RunResul
         with lines.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(manifest_lines(outcomes))
         store.put(key(MANIFEST), lines)
-        store.put(key("manifest.csv"), manifest_csv(outcomes, store.uri_of))
+        store.put(key(MANIFEST_CSV), manifest_csv(outcomes, store.uri_of))
         if result.retired:
             store.put(key(RETIRED), retired_jsonl(result.retired))
         thumbnails = _thumbnails(bench, [*outcomes, *shown_of(result.retired)])

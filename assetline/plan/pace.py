@@ -30,7 +30,11 @@ class Pace:
     def __init__(self, speeds: Iterable[Speed] = ()) -> None:
         self._speeds = {(speed.lane, speed.affinity): speed for speed in speeds if speed.affinity}
         self._ratios, self._bases = ratios_and_bases(
-            {pair: (speed.seconds, speed.samples) for pair, speed in self._speeds.items()}
+            {
+                (lane, affinity): (speed.seconds, speed.samples)
+                for (lane, affinity), speed in self._speeds.items()
+                if lane not in AT_ONCE  # a service says nothing of the cards in the office
+            }
         )
         loads: dict[str, list[float]] = {}
         for speed in self._speeds.values():

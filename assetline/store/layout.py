@@ -91,6 +91,11 @@ def rendition_key(campaign: str, planned: PlannedRequest, exact: Exact, ext: str
     return f"{_campaign(campaign)}/channels/{safe_name(planned.row)}/{name}"
 
 
+def channels_prefix(campaign: str) -> str:
+    """What the keys of all files for channels of a campaign begin with."""
+    return f"{_campaign(campaign)}/channels/"
+
+
 def place_of(planned: PlannedRequest) -> AssetPlace:
     """Where the asset of this request is, if it was made."""
     request = planned.request

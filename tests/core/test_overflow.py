@@ -15,7 +15,17 @@ from fakes.virtual_time import run_virtual
 
 from assetline.bootstrap.overflowing import LiveOverflow
 from assetline.dispatch import Dispatcher, DispatchOptions, Lane, Speed, Speeds
-from assetline.errors import JobFailed, JobLost, JobRejected, JobTimedOut, LedgerUnreachable, RequestUnsuited
+from assetline.errors import (
+    BackendUnavailable,
+    JobFailed,
+    JobLost,
+    JobRejected,
+    JobTimedOut,
+    LaneClosed,
+    LaneUnsuited,
+    LedgerUnreachable,
+    RequestUnsuited,
+)
 from assetline.manifest import summary_markdown
 from assetline.pipeline import run_campaign
 from assetline.plan import CapQuote, Money, Overflow
@@ -176,6 +186,18 @@ def test_no_worker_is_left_so_that_all_goes_however_much_time_there_is() -> None
     assert 120 < seconds < 200
 
 
+def test_what_the_workers_cannot_make_fails_where_replicate_is_gone_too() -> None:
+    """Once it went to a lane that was gone, and waited there until that came back."""
+    office = Office(
+        [worker("a", answers=[*[None] * 14, LaneUnsuited("a lacks the model")])],
+        7200,
+        speeds=known("a"),
+        replicate=ScriptedBackend("replicate", down=(0, 9000)),
+    )
+    outcomes, seconds = office.run(tents(15), during=lambda dispatcher: dispatcher._lanes[-1].fail("away"))
+    assert (14, 150) == (sum(outcome.status == "stored" for outcome in outcomes), seconds)
+
+
 def test_a_pause_does_not_count() -> None:
     def pause(dispatcher: Dispatcher) -> None:
         loop = asyncio.get_running_loop()
@@ -247,6 +269,46 @@ def test_what_has_been_paid_for_goes_at_once() -> None:
     office = Office([worker("a")], 500, usd=0, speeds=known("a"), paid=paid)
     office.run(requests)
     assert ["sdxl2"] == office.replicate.rows()
+
+
+@pytest.mark.parametrize("seconds", [0.2, 10.0])
+def test_what_has_been_paid_for_no_worker_makes_however_quick(seconds: float) -> None:
+    requests = tents(140)
+    paid = frozenset(one.request.key for one in requests[:120])
+    quick = known("a", "b", seconds=seconds)
+    office = Office([worker("a", seconds), worker("b", seconds)], 60, usd=0, speeds=quick, paid=paid)
+    outcomes, _ = office.run(requests)
+    assert {"stored"} == statuses(outcomes)
+    assert {one.row for one in requests[:120]} == set(office.replicate.rows())
+
+
+def test_what_has_been_paid_for_waits_for_replicate_to_come_back_and_is_made_here_if_it_does_not() -> None:
+    requests = tents(9)
+    paid = frozenset(one.request.key for one in requests)
+    for back_at, there in ((60.0, 9), (FOR_EVER, 0)):
+        replicate = ScriptedBackend("replicate", seconds=8, down=(0, back_at))
+        office = Office([worker("a")], 500, usd=0, speeds=known("a"), paid=paid, replicate=replicate)
+        outcomes, _ = office.run(requests)
+        assert ({"stored"}, there) == (statuses(outcomes), went(outcomes))
+
+
+@pytest.mark.parametrize("failure", [JobLost("not downloaded"), BackendUnavailable("no answer", job_id="p1")])
+def test_what_was_paid_for_in_this_run_is_fetched_there_at_the_next_try(failure) -> None:
+    replicate = ScriptedBackend("replicate", seconds=1, answers=[failure])
+    office = Office([worker("a", 2)], 30, speeds=known("a", seconds=2), replicate=replicate, slots=1)
+    outcomes, _ = office.run(tents(20))
+    [again] = [outcome for outcome in outcomes if len(outcome.attempts) > 1]
+    assert ["replicate", "replicate"] == [attempt.lane for attempt in again.attempts]
+
+
+def test_what_has_been_paid_for_is_made_here_where_the_account_is_closed() -> None:
+    requests = tents(9)
+    paid = frozenset(one.request.key for one in requests)
+    replicate = ScriptedBackend("replicate", seconds=1, answers=[LaneClosed("no credit")] * 99)
+    office = Office([worker("a")], 500, usd=0, speeds=known("a"), paid=paid, replicate=replicate)
+    outcomes, seconds = office.run(requests)
+    assert ({"stored"}, 0) == (statuses(outcomes), went(outcomes))
+    assert seconds < 110
 
 
 # --- money

@@ -71,3 +71,10 @@ def test_long_ones_end_while_the_short_ones_behind_them_are_made() -> None:
 
 def test_no_pictures_no_time() -> None:
     assert 0.0 == service_seconds([], "replicate")
+
+
+def test_what_a_service_takes_says_nothing_of_the_cards_in_the_office() -> None:
+    service = [Speed("replicate", model, 1.5, None, 50) for model in ("flux", "imagen", "ideogram", "lora")]
+    pace = Pace([Speed("gpu1", "sdxl", 20.0, 5.0, 50), *service])
+    assert [20.0, 20.0] == [pytest.approx(pace.seconds("gpu1", affinity)) for affinity in ("new", "lora")]
+    assert None is pace.seconds("gpu2", "lora")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.campaigns import WORKFLOWS, PictureBackend, black, files, job, manifest
+from PIL import Image
 
 from assetline.catalogue import Catalogue, Channel
 from assetline.pipeline import RunResult, run_campaign
+from assetline.pipeline.renditions import _fit
 from assetline.plan import CampaignPlan, World, plan_campaign
 from assetline.plan.difference import compare
 from assetline.provenance import read_sidecar
+from assetline.records import Exact
 from assetline.sheet import read_sheet
 from assetline.store.folder import FolderStore
 from assetline.store.history import read_history
@@ -96,3 +103,60 @@ def test_a_channel_that_shares_the_picture_changes_its_row_once_and_is_named(
     found = compare(planned(sheet.format(now)), read_history(store, "spring"))
     assert found
     assert found.unchanged == 1
+
+
+def test_two_rows_that_share_a_picture_get_the_files_of_both(store: FolderStore) -> None:
+    world = World(CATALOGUE, load_workflows(WORKFLOWS), frozenset({"comfyui"}), min_side_px=16)
+    sheet = b"id,prompt,seed,channels\n1,a mug,7,post\n2,a mug,7,ad\n"
+    plan = plan_campaign("spring", read_sheet("spring.csv", sheet, CATALOGUE), world)
+    wanted = replace(job("prompt\nx\n", store, PictureBackend()), plan=plan, sheet_data=sheet)
+    result = asyncio.run(run_campaign(wanted, lambda step: step, lambda _: None))
+    both = [(100, 100), (50, 50)]
+    delivered = [
+        [(one.width, one.height) for one in outcome.asset.renditions] for outcome in result.outcomes if outcome.asset
+    ]
+    assert [both, both] == delivered
+
+
+def test_a_channels_file_that_somebody_removed_is_cut_again(store: FolderStore) -> None:
+    backend, sheet = PictureBackend(), 'id,prompt,channels\n1,a mug,"post, ad"\n'
+    assert renditions(store, sheet, backend) == [[(100, 100), (50, 50)]]
+    [removed] = (path for path in store.root.glob("campaigns/*/channels/*/*_ad_*"))
+    removed.unlink()
+    assert {(100, 100), (50, 50)} == set(renditions(store, sheet, backend)[0])
+    assert len(backend.drawn) == 1
+
+
+@pytest.mark.parametrize("name", ["contact-sheet.html", "manifest.csv", "spring.results.csv"])
+def test_a_run_that_lacks_what_it_wrote_does_not_say_it_all(store: FolderStore, name: str) -> None:
+    sheet = "id,prompt,channels\n1,a mug,post\n"
+    first = run(sheet, store, PictureBackend())
+    assert run(sheet, store, PictureBackend()).same_again
+    (store.root / "campaigns/spring/runs" / first.record.run_id / name).unlink()
+    again = run(sheet, store, PictureBackend())
+    assert (False, True) == (again.same_again, again.record.contact_sheet != first.record.contact_sheet)
+
+
+def test_sixteen_storing_threads_cut_no_more_pictures_at_once_than_there_are_cores() -> None:
+    """Each holds a decoded picture: sixteen of 9 megapixels took 840 MB, two take 90."""
+    picture = io.BytesIO()
+    Image.new("RGB", (512, 512)).save(picture, "PNG")
+    most, at_work, lock = 0, 0, threading.Lock()
+
+    class Sizes(tuple[Exact, ...]):  # noqa: SLOT001
+        """What is wanted: looked through by `fit` while it has the picture in memory."""
+
+        def __iter__(self):
+            nonlocal most, at_work
+            with lock:
+                at_work += 1
+                most = max(most, at_work)
+            gate.wait(0.05)
+            yield from super().__iter__()
+            with lock:
+                at_work -= 1
+
+    gate = threading.Event()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: _fit(picture.getvalue(), Sizes([CHANNELS["post"].exact])), range(16)))
+    assert most <= (os.cpu_count() or 1)

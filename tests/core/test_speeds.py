@@ -107,3 +107,11 @@ def test_only_what_moves_an_estimate_asks_for_a_new_plan() -> None:
     for _ in range(9):
         speeds.note("gpu1", "xl", 6.0, loaded=False)
     assert before + 1 == speeds.version
+
+
+def test_what_a_service_takes_says_nothing_of_the_others_and_they_nothing_of_it() -> None:
+    service = [Speed("service", model, 1.5, None, 50) for model in ("flux", "imagen", "ideogram", "lora")]
+    speeds = Speeds([Speed("gpu1", "sdxl", 20.0, 5.0, 50), *service])
+    speeds.loads_nothing("service")
+    assert [20.0, 20.0] == [pytest.approx(speeds.seconds("gpu1", affinity)) for affinity in ("new", "lora")]
+    assert [1.5, 1.5] == [speeds.seconds("service", affinity) for affinity in ("new", "sdxl")]

@@ -15,6 +15,7 @@ from fakes.replicate_lane import MODELS, Time, lane, ledger_at, planned
 from PIL import Image
 
 from assetline.backends.replicate.backend import ReplicateBackend
+from assetline.dispatch import Lane
 from assetline.errors import (
     BackendUnavailable,
     BudgetRefused,
@@ -552,3 +553,14 @@ async def test_without_an_answer_about_the_schema_nothing_is_paid(bench: Bench) 
     with pytest.raises(BackendUnavailable):
         await bench.make()
     assert 0 == sum(bench.api.posts.values())
+
+
+async def test_what_was_paid_for_before_says_nothing_of_the_models_speed(bench: Bench) -> None:
+    [made] = await bench.make()
+    bench.time.seconds += 60
+    [fetched] = await bench.make(run="run-2")
+    assert (made.job_id, True) == (fetched.job_id, made.waited_s < 1)
+    lane = Lane(bench.lane(), 1, loads=False)
+    work = lane.take("SKU0007", "flux", 100.0)
+    work.waited_s = fetched.waited_s
+    assert None is lane.drop(work, 100.4, None)

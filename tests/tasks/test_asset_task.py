@@ -19,7 +19,7 @@ from assetline.dispatch import Dispatcher, Lane, Ticket
 from assetline.pipeline import Make
 from assetline.records import Asset, Made, Outcome
 from tasks.asset import as_task
-from tasks.batches import asset_tasks
+from tasks.batches import _Batch, asset_tasks
 from tasks.run_log import core_log
 
 # The connections of Prefect's cached clients are closed by the collector.
@@ -200,3 +200,29 @@ def test_a_run_that_stops_ends_the_task_run_that_its_assets_share(prefect: SyncP
     _, state = in_flow(work)
     said_at_the_end = said(task_runs(prefect, state, 1)["R0-1-64x64 and the next"])
     assert ("CANCELLED", "Cancelled", "2 of 2 were not finished.") == said_at_the_end
+
+
+def test_a_mistake_of_ours_fails_the_task_run_that_assets_share(prefect: SyncPrefectClient) -> None:
+    async def work() -> list[Made | BaseException]:
+        async with asset_tasks(2) as in_tasks:
+            make = in_tasks(scripted)
+            tickets = [Ticket(planned(number), number, "") for number in (0, 3)]
+            return await asyncio.gather(*(make(ticket) for ticket in tickets), return_exceptions=True)
+
+    made, state = in_flow(work)
+    assert isinstance(made[1], ZeroDivisionError)
+    told = "1 of 2 failed. R3-1-64x64: ZeroDivisionError: never expected"
+    assert ("FAILED", "Failed", told) == said(task_runs(prefect, state, 1)["R0-1-64x64 and the next"])
+
+
+def test_a_task_run_that_prefect_cannot_keep_costs_no_run_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise ConnectionError("Prefect's server does not answer")
+
+    monkeypatch.setattr(_Batch, "_run", away)
+
+    async def work() -> str:
+        async with asset_tasks(2) as in_tasks:
+            return (await in_tasks(scripted)(Ticket(planned(0), 0, ""))).outcome.status
+
+    assert "stored" == asyncio.run(work())

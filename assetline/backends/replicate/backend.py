@@ -7,6 +7,7 @@ import io
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import httpx
@@ -155,7 +156,8 @@ class ReplicateBackend:
             self._limits.breaker(job.model.name).leave()
             parts.attempts.live.pop(order.request_key, None)
         waited_s = (result.paid.intent_at - came).total_seconds()  # for the rate that the account is allowed
-        return replace(_render(job, result, data), waited_s=max(0.0, waited_s))
+        is_fetched = waited_s < 0  # it was paid for before: how long that took says nothing of the model
+        return replace(_render(job, result, data), waited_s=inf if is_fetched else waited_s)
 
     async def cancel_open(self) -> int:
         """End every open prediction of this run, also those that an earlier process left; how many there were.
