@@ -94,8 +94,9 @@ class Lane:
     def drop(self, work: Work, now: float, failure: str | None) -> float | None:
         """Let a request go, and begin the next. The seconds that it took, if its picture was made (no `failure`)."""
         self.work.remove(work)
-        is_timed = failure is None and work.began is not None and isfinite(work.waited_s)
-        seconds = max(now - work.began - work.waited_s, 0.0) if is_timed and work.began is not None else None
+        seconds = None
+        if failure is None and work.began is not None and isfinite(work.waited_s):
+            seconds = max(now - work.began - work.waited_s, 0.0)
         if work.began is not None:
             self._loaded = "" if failure is not None or not self.loads else work.affinity
         self.listen("made" if failure is None else "failed", work, f"{seconds:.3f}" if seconds else failure or "")

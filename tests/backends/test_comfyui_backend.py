@@ -8,7 +8,6 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
 
 import pytest
 from fakes.comfyui_lane import SEVEN, Ticker, lane, planned, workflow
@@ -28,17 +27,6 @@ from assetline.errors import (
 from assetline.records import MAX_SEED
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def worker() -> Iterator[FakeComfyUI]:
-    with FakeComfyUI() as fake:
-        yield fake
-
-
-@pytest.fixture
-def ticker() -> Ticker:
-    return Ticker()
 
 
 def asked(worker: FakeComfyUI) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from fakes.comfyui_lane import lane, planned
 from fakes.fake_comfyui import FakeComfyUI
@@ -14,12 +12,6 @@ from assetline.errors import BackendUnavailable, JobRejected, LaneUnsuited
 pytestmark = pytest.mark.anyio
 
 CLASSES = ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptyLatentImage", "KSampler", "SaveImage", "VAEDecode"]
-
-
-@pytest.fixture
-def worker() -> Iterator[FakeComfyUI]:
-    with FakeComfyUI() as fake:
-        yield fake
 
 
 def asked_for(worker: FakeComfyUI) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,17 +22,6 @@ from assetline.errors import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def worker() -> Iterator[FakeComfyUI]:
-    with FakeComfyUI() as fake:
-        yield fake
-
-
-@pytest.fixture
-def ticker() -> Ticker:
-    return Ticker()
 
 
 # ---------------------------------------------------------------------- on its way

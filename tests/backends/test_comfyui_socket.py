@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -29,12 +29,6 @@ STRANGER = ["status"] * 4
 NOBODY_S = ["status"] * 2 + ["progress_state"] * 4 + ["status"]
 # Seven nodes, two steps: the sampler's part, with its previews.
 SAMPLER = [*NODE, *["progress_state", "progress", "bytes"] * 2, "progress_state"]
-
-
-@pytest.fixture
-def worker() -> Iterator[FakeComfyUI]:
-    with FakeComfyUI() as fake:
-        yield fake
 
 
 async def until(condition: Callable[[], object]) -> None:

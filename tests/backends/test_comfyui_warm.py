@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,6 @@ from assetline.records import ImageRequest
 from assetline.workflow import Parameter, affinity, bind, load_workflows, model_files
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def worker() -> Iterator[FakeComfyUI]:
-    with FakeComfyUI() as fake:
-        yield fake
 
 
 async def until(condition: Callable[[], object]) -> None:

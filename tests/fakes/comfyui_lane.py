@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from fakes.comfyui_nodes import CLASSES
+from fakes.stepping_time import SteppingTime
 
 from assetline.backends.comfyui import Clock, ComfyUIBackend, ComfyUISettings
 from assetline.records import ImageRequest, PlannedRequest, Value
@@ -92,26 +91,12 @@ def planned(
     return PlannedRequest(row="SKU0007", row_number=2, variant=1, size="64x64", request=request)
 
 
-class Ticker:
-    """A clock on which sleeping takes no time; `at` says what happens while somebody sleeps past a moment."""
+class Ticker(SteppingTime):
+    """The client's clock."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self.pauses: list[float] = []
-        self._events: list[tuple[float, Callable[[], object]]] = []
-        self.clock = Clock(now=lambda: self.seconds, sleep=self._sleep)
-
-    def at(self, seconds: float, event: Callable[[], object]) -> None:
-        self._events.append((seconds, event))
-
-    async def _sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.pauses.append(seconds)
-        due = [event for moment, event in self._events if moment <= self.seconds]
-        self._events = [(moment, event) for moment, event in self._events if moment > self.seconds]
-        for event in due:
-            event()
-        await asyncio.sleep(0)
+        super().__init__()
+        self.clock = Clock(now=lambda: self.seconds, sleep=self.sleep)
 
 
 def lane(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fakes.fake_replicate import TOKEN
+from fakes.stepping_time import SteppingTime
 from pydantic import SecretStr
 
 from assetline.backends.replicate.backend import ReplicateBackend
@@ -21,33 +20,18 @@ BEGINNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 MODELS = load_models()
 
 
-class Time:
-    """A clock on which sleeping takes no time. `wall` and `seconds_since_1970` are the same moment."""
+class Time(SteppingTime):
+    """The lane's clock; `wall` and `seconds_since_1970` are the same moment."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self.pauses: list[float] = []
-        self._events: list[tuple[float, Callable[[], object]]] = []
-        self.clock = Clock(now=lambda: self.seconds, sleep=self._sleep, wall=self.wall)
+        super().__init__()
+        self.clock = Clock(now=lambda: self.seconds, sleep=self.sleep, wall=self.wall)
 
     def wall(self) -> datetime:
         return BEGINNING + timedelta(seconds=self.seconds)
 
     def seconds_since_1970(self) -> float:
         return self.wall().timestamp()
-
-    def at(self, seconds: float, event: Callable[[], object]) -> None:
-        """Do something when somebody sleeps past a moment."""
-        self._events.append((seconds, event))
-
-    async def _sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.pauses.append(seconds)
-        due = [event for moment, event in self._events if moment <= self.seconds]
-        self._events = [(moment, event) for moment, event in self._events if moment > self.seconds]
-        for event in due:
-            event()
-        await asyncio.sleep(0)
 
 
 def ledger_at(folder: Path, time: Time) -> Ledger:
