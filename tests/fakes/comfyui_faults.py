@@ -21,6 +21,7 @@ from assetline.backends.comfyui import Clock, ComfyUIBackend, ComfyUISettings
 from assetline.bootstrap.planning import plan_sheet
 from assetline.dispatch import DispatchOptions, Lane
 from assetline.pipeline import RunJob, RunResult, run_campaign
+from assetline.policy import DEFAULT_POLICY
 from assetline.provenance import read_sidecar
 from assetline.run_records import RunOptions
 from assetline.settings import Settings
@@ -42,7 +43,8 @@ class Fault:
     """What goes wrong on a worker, what sets it right after `lasts_s`.
 
     For each such worker: how many prompts may be executed once more (`extra`: what was in flight there), and how many
-    requests may end as failed with a reason, since the worker said that no other would make them (`refused`).
+    requests may end as failed with a reason, since the worker said that no other would make them (`refused`). `traps`:
+    how many tries it spoils whenever they come, so that one request may meet as many as it has tries.
     """
 
     strike: Callable[[FakeComfyUI], object]
@@ -50,6 +52,7 @@ class Fault:
     lasts_s: float = 0
     extra: int = SLOTS
     refused: int = 0
+    traps: int = 0
 
 
 def on(route: str, *kinds: str) -> Callable[[FakeComfyUI], object]:
@@ -106,7 +109,9 @@ FAULTS: dict[str, Fault] = {
     "class removed": Fault(restart_without_loras),
     "lora removed": Fault(lambda worker: worker.engine.models.update(loras=[]), extra=0),
     "checkpoint broken": Fault(lambda worker: worker.engine.broken.add("AWPainting_v1.3.safetensors"), unmend, 1),
-    "out of memory": Fault(set_engine(next_error=("torch.OutOfMemoryError", "Allocation on device 0")), extra=1),
+    "out of memory": Fault(
+        set_engine(next_error=("torch.OutOfMemoryError", "Allocation on device 0")), extra=1, traps=1
+    ),
     "interrupted": Fault(FakeComfyUI.interrupt, extra=1),
     "killed": Fault(FakeComfyUI.stop),
     "killed and restarted": Fault(die, FakeComfyUI.start, 15),
@@ -121,7 +126,7 @@ FAULTS: dict[str, Fault] = {
     "queue cleared": Fault(clear_queue, extra=0),
     "history cleared": Fault(lambda worker: worker.engine.history.clear()),
     "outputs wiped": Fault(FakeComfyUI.delete_outputs),
-    "overwritten": Fault(set_engine(overwritten=2)),
+    "overwritten": Fault(set_engine(overwritten=2), traps=2),
     "shared folder": Fault(lambda _worker: None, extra=0),
     "crowded": Fault(crowd, extra=0),
     "download cut": Fault(on("GET /view", "truncate", "truncate"), extra=0),
@@ -153,6 +158,11 @@ class Scene:
         """What was in flight, where a busy machine made of a moment's outage one that no lane waits for."""
         is_outage = self.fault.lasts_s < QUICK.silent_s <= self.lasted_s
         return len(self.victims) * (max(SLOTS, self.fault.extra) if is_outage else self.fault.extra)
+
+    @property
+    def refused_allowed(self) -> int:
+        """What the workers turned down, and what met traps at every one of its tries."""
+        return self.fault.refused * len(self.victims) + self.fault.traps * len(self.victims) // DEFAULT_POLICY.attempts
 
     @property
     def accepted(self) -> int:
@@ -267,7 +277,7 @@ def run_case(name: str, seed: int, folder: Path) -> Case:
         extra=ours.total() - len(ours),
         extra_allowed=played.extra_allowed,
         refused=refused,
-        refused_allowed=played.fault.refused * len(played.victims),
+        refused_allowed=played.refused_allowed,
         reasons=tuple(outcome.reason for outcome in result.outcomes if outcome.status != "stored"),
     )
 
