@@ -150,7 +150,7 @@ def run(
     overflow: OverflowLimit = "",
     yes: Annotated[bool, Flag] = False,
     direct: Annotated[bool, Flag] = False,
-    assets_per_task: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 1,
+    assets_per_task: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=100))] = None,
     campaign: Campaign = "",
     json: Json = False,
 ) -> int:
@@ -171,7 +171,8 @@ def run(
     direct
         The same steps without Prefect: starts at once, leaves no history.
     assets_per_task
-        How many pictures share a task run in Prefect: 1, each its own; 10 where a fleet makes over 20 a second.
+        How many pictures share a task run in Prefect; 1: each its own, always. Unless said, each has its own as long as
+        no more than 20 a second are made; beyond that twenty share one.
     """
     from apps.renamed import of_its_campaign
     from apps.run import run_sheet

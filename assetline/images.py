@@ -51,14 +51,15 @@ _WHITE = (255, 255, 255, 255)
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def inspect(data: bytes, expected_size: tuple[int, int]) -> Inspection:
+def inspect(data: bytes, expected_size: tuple[int, int], *, hashed: bool = True) -> Inspection:
     """Decode `data` (a PNG, JPEG or WebP file) once and say everything that is kept about the picture.
 
     `expected_size` is (width, height) in px as asked for; another size, or a black or empty picture, is
     `rejected`, not an error. Width and height are as a person sees it: after EXIF orientation. Hash, colour
     and thumbnails (JPEG, longer side 256 and 512 px, never enlarged) are of sRGB pixels composited on white.
     `sha256` is of `data`: where other bytes are stored (the graph taken out, XMP put in), the pixels and so
-    everything else stay the same, and `dataclasses.replace(inspection, sha256=...)` is all it takes.
+    everything else stay the same, and `dataclasses.replace(inspection, sha256=...)` is all it takes. Without `hashed`
+    it is left empty, for whoever does so.
 
     Raises ImageError: not one of the formats, cut short or damaged, animated, over 64 Mpx.
     """
@@ -72,7 +73,7 @@ def inspect(data: bytes, expected_size: tuple[int, int]) -> Inspection:
     if rejected is None and fingerprint.sharpness < SOFT_SHARPNESS:
         warnings.append(f"The picture may be out of focus: its sharpness is {fingerprint.sharpness:.0f}, under 30.")
     return Inspection(
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(data).hexdigest() if hashed else "",
         width=picture.width,
         height=picture.height,
         format=file_format,

@@ -27,11 +27,11 @@ class RunOptions(Record):
         pattern=r"^(off|\d{1,4}[smh])?$",
         description="How long the GPUs may take before rows go to Replicate: 30m, 2h, off. Empty: ASSETLINE_OVERFLOW.",
     )
-    assets_per_task: int = Field(
-        default=1,
+    assets_per_task: int | None = Field(
+        default=None,
         ge=1,
         le=100,
-        description="How many pictures share a task run in Prefect; more for very quick fleets.",
+        description="How many pictures share a task run in Prefect. Empty: 1; 20 where over 20 a second are made.",
     )
     campaign: str = Field(default="", max_length=80, description="The campaign's name. Empty: the sheet's file name.")
 

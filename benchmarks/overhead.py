@@ -5,8 +5,9 @@
 The lanes give a ready 1024 px PNG of about 1.6 MB at once, and the store is a folder in memory where the machine has
 one, so that all the time is ours. Each figure is of a process
 of its own. Promises: with and without Prefect at least 0.7 of the pictures per second that the image pass alone
-reaches on all cores; at most 10 ms of client CPU per image for Prefect; a run of 5,000 requests needs at most 1.5
-times the memory of one of 500. Exit code 1 if one does not hold. `--large 0` leaves that out (minutes).
+reaches on all cores; at most 10 ms of client CPU per image for Prefect, also where each picture has a task run of its
+own (`--assets-per-task 1`; its share is shown, not promised); a run of 5,000 requests needs at most 1.5 times the
+memory of one of 500. Exit code 1 if one does not hold. `--large 0` leaves that out (minutes).
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ MOST_PREFECT_MS = 10.0
 MOST_MEMORY_RATIO = 1.5
 SIDE = 1024
 LARGEST_STORED = 2_000_000  # bytes: a picture, its thumbnails, its sidecar
-BATCH = 10  # assets in one task run
-IN_BATCHES = f"with Prefect, {BATCH} a task"
+WARM_UP = 20  # requests: the first flow run takes half a second more of a fresh server
+ONE_EACH = "Prefect, 1 a task run"
 PICTURES = 8  # distinct ones; more would only cost memory of the benchmark's own
 
 
@@ -114,7 +115,7 @@ def run_direct(planned: RunJob) -> RunResult:
     return asyncio.run(run_campaign(planned, lambda step: step, lambda _: None))
 
 
-def run_with_prefect(planned: RunJob, assets_per_task: int) -> RunResult:
+def run_with_prefect(planned: RunJob, assets_per_task: int | None) -> RunResult:
     """The same steps as a flow run: task runs, progress artifact, summary."""
     from prefect import flow
     from prefect.events.worker import EventsWorker
@@ -178,8 +179,8 @@ def _figures(requests: int, cpu: float, wall: float) -> Figures:
 WORK: dict[str, Callable[[int], Figures]] = {
     "pass": pass_alone,
     "direct": lambda requests: campaign(requests, run_direct),
-    "prefect": lambda requests: campaign(requests, lambda job: run_with_prefect(job, 1), "flows.campaign"),
-    "batches": lambda requests: campaign(requests, lambda job: run_with_prefect(job, BATCH), "flows.campaign"),
+    "prefect": lambda requests: campaign(requests, lambda job: run_with_prefect(job, None), "flows.campaign"),
+    "each": lambda requests: campaign(requests, lambda job: run_with_prefect(job, 1), "flows.campaign"),
 }
 
 
@@ -199,16 +200,18 @@ def all_figures(requests: int, large: int) -> dict[str, Any]:
         with embedded_server() as api_url:
             wait_until_healthy(api_url)
             os.environ["PREFECT_API_URL"] = api_url
+            measure("prefect", WARM_UP)
             found["with Prefect"] = measure("prefect", requests)
-            found[IN_BATCHES] = measure("batches", requests)
+            found[ONE_EACH] = measure("each", requests)
             if large:
                 found[f"with Prefect, {large:,}"] = measure("prefect", large)
     base = found["image pass alone"].per_s
     facts: dict[str, Any] = {name: vars(figures) for name, figures in found.items()}
     facts["share direct"] = found["direct"].per_s / base
     facts["share with Prefect"] = found["with Prefect"].per_s / base
-    facts[f"share {IN_BATCHES}"] = found[IN_BATCHES].per_s / base
+    facts[f"share {ONE_EACH}"] = found[ONE_EACH].per_s / base
     facts["Prefect ms per image"] = found["with Prefect"].cpu_ms - found["direct"].cpu_ms
+    facts[f"{ONE_EACH}, ms"] = found[ONE_EACH].cpu_ms - found["direct"].cpu_ms
     if large:
         facts["memory ratio"] = found[f"with Prefect, {large:,}"].peak_mib / found["with Prefect"].peak_mib
     return facts
@@ -216,10 +219,8 @@ def all_figures(requests: int, large: int) -> dict[str, Any]:
 
 def broken(facts: dict[str, Any]) -> list[str]:
     """The promises that do not hold."""
-    shares = [
-        name for name in ("share direct", "share with Prefect", f"share {IN_BATCHES}") if facts[name] < LEAST_SHARE
-    ]
-    costs = ["Prefect ms per image"] if facts["Prefect ms per image"] > MOST_PREFECT_MS else []
+    shares = [name for name in ("share direct", "share with Prefect") if facts[name] < LEAST_SHARE]
+    costs = [name for name in ("Prefect ms per image", f"{ONE_EACH}, ms") if facts[name] > MOST_PREFECT_MS]
     memory = ["memory ratio"] if facts.get("memory ratio", 0) > MOST_MEMORY_RATIO else []
     return shares + costs + memory
 

@@ -87,7 +87,7 @@ async def _make(ticket: Ticket, bench: Bench) -> Made:
 
 
 async def _keep(render: Render, ticket: Ticket, bench: Bench) -> Made:
-    inspection = await bench.pool.compute(inspect, render.data, _expected(render, ticket.planned))
+    inspection = await bench.pool.compute(inspect, render.data, _expected(render, ticket.planned), hashed=False)
     picture = Picture(ticket.planned, render, inspection, tuple(ticket.attempts))
     return await bench.pool.run(store_picture, picture, bench)
 

@@ -18,8 +18,9 @@ from prefect.states import Completed
 from assetline.dispatch import Dispatcher, Lane, Ticket
 from assetline.pipeline import Make
 from assetline.records import Asset, Made, Outcome
+from tasks import batches
 from tasks.asset import as_task
-from tasks.batches import _Batch, asset_tasks
+from tasks.batches import WITHIN_S, _Batch, asset_tasks
 from tasks.run_log import core_log
 
 # The connections of Prefect's cached clients are closed by the collector.
@@ -60,6 +61,11 @@ async def scripted(ticket: Ticket) -> Made:
         case "R2":
             return ended(ticket, "rejected", "The picture is black.")
     raise ZeroDivisionError("never expected")
+
+
+async def stored(ticket: Ticket) -> Made:
+    await asyncio.sleep(0)
+    return ended(ticket, "stored")
 
 
 def in_flow(work: Callable[[], Awaitable[Any]]) -> tuple[Any, State]:
@@ -182,6 +188,30 @@ def test_so_many_assets_share_a_task_run_that_says_what_became_of_them(prefect: 
         "R1-1-64x64 and the next": ("FAILED", "Failed", "1 of 2 failed. R1-1-64x64: gpu1 ran out of memory."),
         "R2-1-64x64 and the next": ("COMPLETED", "Completed", "1 asset"),
     } == {name: said(run) for name, run in runs.items()}
+
+
+def test_assets_share_a_task_run_only_at_a_pace_that_is_too_quick_for_their_own(
+    prefect: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "QUICK", 2)
+    seconds = 0.0
+
+    async def work() -> None:
+        nonlocal seconds
+        async with asset_tasks(None, clock=lambda: seconds) as in_tasks:
+            make = in_tasks(stored)
+            await asyncio.gather(*(make(Ticket(planned(number), number, "")) for number in range(4)))
+            seconds += WITHIN_S / 2
+            await make(Ticket(planned(4), 4, ""))  # none of those before is in the making any more
+            seconds += WITHIN_S
+            await make(Ticket(planned(5), 5, ""))
+
+    _, state = in_flow(work)
+    runs = task_runs(prefect, state, 5)
+    labels = [f"R{number}-1-64x64" for number in range(6)]
+    shared = {f"{labels[2]} and the next": "2 assets", f"{labels[4]} and the next": "1 asset"}
+    assert {labels[0], labels[1], labels[5], *shared} == set(runs)
+    assert list(shared.values()) == [said(runs[name])[2] for name in shared]
 
 
 def test_a_run_that_stops_ends_the_task_run_that_its_assets_share(prefect: SyncPrefectClient) -> None:
