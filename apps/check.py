@@ -28,6 +28,7 @@ from assetline.bootstrap.workers import ask_workers, worker_urls
 from assetline.errors import LedgerUnreachable, SheetError, StoreError
 from assetline.plan import (
     Known,
+    MinuteRange,
     OverflowQuote,
     Pace,
     PaidQuote,
@@ -46,6 +47,7 @@ from assetline.sheet import write_checked
 
 OF_THE_RUN = {"worker-silent", "workflow-completed"}  # nothing in the sheet is the cause
 SQLITE = "sqlite:///"
+SECONDS_UP_TO_MIN = 1.5  # what is shorter is told in seconds
 SHOWN_ALIKE = 5  # rows with the very same problem, one line each; of more the first and how many there are
 
 
@@ -177,7 +179,11 @@ def _print_quote(offer: Quote, store: str) -> None:
     for lane in offer.lanes:
         can = "" if lane.can_make == offer.to_make else f" (can make {lane.can_make:,} of {offer.to_make:,})"
         basis = "from earlier runs" if lane.minutes_are == "learned" else "a first guess"
-        print(f"  {lane.lane}: {many(lane.requests, 'picture')}{can}, about {lane.minutes:g} min ({basis})")
+        print(f"  {lane.lane}: {many(lane.requests, 'picture')}{can}, about {_minutes(lane.minutes)} min ({basis})")
+    if offer.to_make:
+        basis = "from earlier runs" if offer.minutes_are == "learned" else "a first guess"
+        alone = ", without the overflow" if offer.overflow and offer.overflow.pictures else ""
+        print(f"  time: {time_in_words(offer.minutes_range)} ({basis}{alone})")
     print(f"  cost: {range_in_words(offer.cost_usd)}")
     if offer.overflow:
         print(f"  {overflow_in_words(offer.overflow)}")
@@ -190,12 +196,30 @@ def _print_quote(offer: Quote, store: str) -> None:
         print("  most pictures: " + ", ".join(f"{row.row} ({row.requests})" for row in offer.dearest_rows))
 
 
+def time_in_words(span: MinuteRange) -> str:
+    """`40 to 55 s`, `3.5 to 4.6 min`; less than a few seconds: `up to 6 s`."""
+    if span.high < SECONDS_UP_TO_MIN:
+        low, high = round(span.low * 60), round(span.high * 60)
+        return f"{low} to {high} s" if low else f"up to {high} s"
+    return f"{_minutes(span.low)} to {_minutes(span.high)} min"
+
+
+def _minutes(minutes: float) -> str:
+    """No more digits than it is good for."""
+    return f"{round(minutes, 2 if minutes < 1 else 1 if minutes < 10 else None):g}"
+
+
 def overflow_in_words(overflow: OverflowQuote) -> str:
     """What will probably go to Replicate, and for how much."""
     alone = f"the GPUs alone need about {overflow.minutes:g} min, {overflow.limit_minutes:g} are allowed"
+    if not overflow.could:
+        return f"overflow: nothing goes to Replicate ({alone}); no model there makes the same pictures"
     if not overflow.most:
-        return f"overflow: nothing goes to Replicate ({alone})"
+        could = f"{many(overflow.could, 'picture')} could go, but the caps leave too little for one"
+        return f"overflow: nothing goes to Replicate ({alone}); {could} (--max-cost, ASSETLINE_MAX_COST...)"
     most = f"{many(overflow.most, 'picture')} for {amount(overflow.most_usd)} USD at most"
+    if overflow.most < overflow.could:
+        most += f", the caps keep back {overflow.could - overflow.most:,} more"
     if not overflow.pictures:
         return f"overflow: probably nothing to Replicate ({alone}); if workers fail or are slower, {most}"
     cost = range_in_words(overflow.cost_usd)

@@ -31,6 +31,7 @@ app = App(
     "Example: assetline run campaigns/spring-launch.csv",
     help_epilogue=EXIT_CODES,
     default_parameter=Parameter(show_default=False),
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
 app.command(workflows)
 app.command(costs)

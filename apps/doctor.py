@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from apps.doctor_ledger import examine_ledger
 from apps.doctor_replicate import examine_replicate
 from apps.doctor_workers import examine_workers
 from apps.finding import Finding
@@ -64,6 +65,7 @@ def _findings(options: RunOptions) -> Iterator[Finding]:
         yield _disk(Path(uri.removeprefix("file://")).expanduser())
     yield from _lanes(options, settings)
     yield from examine_replicate(settings, wanted=REPLICATE in options.lanes)
+    yield examine_ledger(settings, paying=REPLICATE in options.lanes or settings.replicate_api_token is not None)
     yield _chromium()
 
 

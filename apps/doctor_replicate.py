@@ -1,10 +1,9 @@
-"""`doctor` at Replicate: whether the token is taken, what may be spent, the prices, the ledger. It shows no token."""
+"""`doctor` at Replicate: whether the token is taken, what may be spent, the prices. It shows no token."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 
 from apps.finding import Finding
@@ -33,7 +32,6 @@ def examine_replicate(settings: Settings, *, wanted: bool) -> Iterator[Finding]:
         return
     yield _token(settings, len(models))
     yield _prices(settings)
-    yield _ledger(settings)
 
 
 def _token(settings: Settings, models: int) -> Finding:
@@ -80,21 +78,3 @@ def _prices(settings: Settings) -> Finding:
     found = f"older than 90 days: {', '.join(prices.old)}"
     mend = "Compare them with replicate.com/pricing; ASSETLINE_REPLICATE_MODELS names a file with your own."
     return Finding(name="prices", verdict="warn", found=found, mend=mend)
-
-
-def _ledger(settings: Settings) -> Finding:
-    from assetline.bootstrap.ledgers import open_existing
-
-    try:
-        ledger = open_existing(settings)
-        if ledger is None:
-            return Finding(name="ledger", verdict="ok", found="nothing has been spent yet; the first run makes it")
-        with closing(ledger):
-            spent, held = ledger.spent(), len(ledger.held())
-    except AssetlineError as error:
-        return Finding(name="ledger", verdict="fail", found=str(error), mend="Set ASSETLINE_LEDGER.")
-    found = f"{ledger.place}: {amount(spent.settled_usd)} USD spent, {amount(spent.reserved_usd)} USD reserved"
-    if not held:
-        return Finding(name="ledger", verdict="ok", found=found)
-    mend = "assetline costs --held says how to decide."
-    return Finding(name="ledger", verdict="warn", found=f"{found}; {held} wait for a person", mend=mend)

@@ -14,11 +14,13 @@ from rich.table import Table
 
 from apps.stored import AGAIN, Chosen, choose_run, is_silent, none_in, open_stored, seconds_since, state_of
 from apps.words import readable
+from assetline.errors import StoreError, StoreUnreachable
 from assetline.manifest import read_manifest
 from assetline.pipeline.live import PICTURE, RunNews, read_lanes, read_news
 from assetline.pipeline.progress import duration
 from assetline.plan import campaign_slug
 from assetline.records import Outcome
+from assetline.store import Store
 from assetline.store.runs import StoredRun, find_runs
 from assetline.timeline import HEADER, fleet_figures, table, timeline_text
 
@@ -29,16 +31,27 @@ WIDEST, WITHOUT_TERMINAL = 160, 100
 def list_runs(campaign: str, store_uri: str, *, as_json: bool) -> int:
     """Print the runs, newest first."""
     store, campaign = open_stored(store_uri), campaign and campaign_slug(campaign)
-    found = [
-        (run, None if run.record else read_news(store, run.campaign, run.run_id)) for run in find_runs(store, campaign)
-    ]
+    found = [(run, _news_of(store, run)) for run in find_runs(store, campaign)]
     if as_json:
         print(json.dumps([_run_facts(*run) for run in found], ensure_ascii=False))
     elif not found:
         print(none_in(store, campaign), file=sys.stderr)
     else:
         _print_table(("run", "campaign", "started", "pictures", "state"), [_run_line(*run) for run in found])
+    for run, _ in found:
+        if run.fault:
+            print(f"{run.run_id}: {run.fault}", file=sys.stderr)
     return 0
+
+
+def _news_of(store: Store, run: StoredRun) -> RunNews | None:
+    """What a run without its record last said; nothing where that is damaged. Raises StoreUnreachable."""
+    try:
+        return None if run.record or run.fault else read_news(store, run.campaign, run.run_id)
+    except StoreUnreachable:
+        raise
+    except StoreError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -152,6 +165,8 @@ def _columns() -> int:
 def _run_facts(stored: StoredRun, news: RunNews | None) -> dict[str, object]:
     if stored.record is None:
         facts = {"campaign": stored.campaign, "run_id": stored.run_id, "finished": False}
+        if stored.fault:
+            facts["fault"] = stored.fault
         return facts | ({"progress": news.model_dump(mode="json")} if news else {})
     return stored.record.model_dump(mode="json") | {"finished": True}
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from apps.words import many
 from assetline.bootstrap.planning import open_store
-from assetline.errors import OptionError
+from assetline.errors import OptionError, StoreError
 from assetline.pipeline.live import RunNews, read_news
 from assetline.pipeline.progress import duration
 from assetline.plan import campaign_slug
@@ -39,13 +39,18 @@ def open_stored(store_uri: str) -> Store:
 
 
 def choose_run(run: str, campaign: str, store_uri: str) -> Chosen:
-    """The newest run, or the one whose id begins with `run`. Raises OptionError where that is none, or several."""
+    """The newest run, or the one whose id begins with `run`.
+
+    Raises OptionError where that is none, or several; StoreError where its record is damaged.
+    """
     store, campaign = open_stored(store_uri), campaign and campaign_slug(campaign)
     found = find_runs(store, campaign)
     if not found:
         raise OptionError(none_in(store, campaign))
     chosen = [one for one in found if one.run_id.startswith(run)]
     if chosen and (len(chosen) == 1 or not run):
+        if chosen[0].fault:
+            raise StoreError(chosen[0].fault)
         return Chosen(store, chosen[0])
     known = ", ".join(one.run_id for one in (chosen or found)[:RUNS_NAMED])
     if chosen:
@@ -75,6 +80,8 @@ def state_of(stored: StoredRun, news: RunNews | None) -> str:
         if stored.record.interrupted:
             return "interrupted"
         return "finished with failures" if stored.record.counts.failed else "finished"
+    if stored.fault:
+        return "damaged"
     if news is None:
         return "not finished (still running, or it was killed)"
     if is_silent(news):

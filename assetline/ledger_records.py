@@ -47,10 +47,14 @@ class PaidAttempt:
 
 @dataclass(frozen=True)
 class Speed:
-    """What is known of a lane with an affinity: seconds a picture, seconds to load (None: not seen), pictures seen."""
+    """What is known of a lane with an affinity: seconds a picture, seconds to load (None: not seen), pictures seen.
+
+    `slow_seconds`: what one picture in 32 takes longer than (None: not seen).
+    """
 
     lane: str
     affinity: str
     seconds: float
     load_seconds: float | None
     samples: int
+    slow_seconds: float | None = None

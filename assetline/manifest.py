@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from assetline.errors import StoreError
-from assetline.records import STATUSES, Outcome
+from assetline.records import STATUSES, Asset, Outcome
 from assetline.run_records import Counts
 from assetline.timeline import HEADER, draw, table
 
@@ -58,6 +58,7 @@ CSV_COLUMNS = (
     "sha256",
     "sidecar",
     "request_key",
+    "channel_files",
 )
 
 FORMULA = re.compile(
@@ -119,7 +120,8 @@ def manifest_csv(outcomes: Iterable[Outcome], link: Callable[[str], str] = str) 
     """The manifest as a table for Excel: UTF-8 with BOM, every field quoted, one line per request.
 
     `link` turns a store key into where the file is (`store.uri_of`). Cells that a spreadsheet would take for a
-    formula, or would change (`00123`, seeds of 16 digits and more), begin with an apostrophe.
+    formula, or would change (`00123`, seeds of 16 digits and more), begin with an apostrophe. `channel_files` has a
+    line for each file that was cut for a channel: `instagram_feed: <link>`.
     """
     table = io.StringIO()
     writer = csv.writer(table, quoting=csv.QUOTE_ALL)
@@ -142,8 +144,14 @@ def _csv_facts(outcome: Outcome, link: Callable[[str], str]) -> dict[str, Any]:
         asset = outcome.asset
         facts |= asset.model_dump(exclude={"thumbnails"})
         facts |= {"original": link(asset.original), "sidecar": link(asset.sidecar)}
+        facts |= {"channel_files": "\n".join(_channel_files(asset, link))}
         facts |= {"thumbnail": link(asset.thumbnails["512"]) if "512" in asset.thumbnails else ""}
     return facts
+
+
+def _channel_files(asset: Asset, link: Callable[[str], str]) -> Iterator[str]:
+    for file in asset.renditions:
+        yield f"{', '.join(file.channels)}: {link(file.key)}"
 
 
 def _cell(value: object) -> str:

@@ -13,6 +13,7 @@ from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
 from assetline.bootstrap.planning import campaign_of, plan_sheet
+from assetline.bootstrap.recognition import of_its_campaign
 from assetline.bootstrap.running import open_job
 from assetline.bootstrap.workers import ask_workers
 from assetline.errors import AssetlineError
@@ -54,6 +55,9 @@ async def run_campaign(sheet: str, options: RunOptions = RunOptions()) -> State[
     with core_log():
         try:
             settings = load_settings()
+            options, said = of_its_campaign(sheet, options, settings, keep=True)
+            if said:
+                get_run_logger().info(said)
             planning = plan_sheet(sheet, options, settings, await ask_workers(options, settings))
             await publish_problems(planning.plan.problems)
 

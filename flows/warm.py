@@ -12,6 +12,7 @@ from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
 from assetline.bootstrap.planning import campaign_of, plan_sheet
+from assetline.bootstrap.recognition import of_its_campaign
 from assetline.bootstrap.warming import plan_warm_up, warm_up
 from assetline.bootstrap.workers import ask_workers
 from assetline.errors import AssetlineError
@@ -44,6 +45,9 @@ async def warm_workers(sheet: str, options: RunOptions = RunOptions()) -> State[
     with core_log():
         try:
             settings = load_settings()
+            options, said = of_its_campaign(sheet, options, settings)
+            if said:
+                get_run_logger().info(said)
             workers = await ask_workers(options, settings)
             planning = plan_sheet(sheet, options, settings, workers)
             await publish_problems(planning.plan.problems)

@@ -12,7 +12,7 @@ from pathlib import Path
 from assetline.backends.replicate.catalog import load_models
 from assetline.errors import AssetlineError
 from assetline.ledger import Ledger, ledger_exists, open_ledger
-from assetline.ledger.database import WAIT_S
+from assetline.ledger.database import WAIT_S, parse
 from assetline.ledger.ledger import utc_now
 from assetline.settings import Settings
 
@@ -36,6 +36,11 @@ def open_for_run(settings: Settings, *, paid: bool, clock: Callable[[], datetime
 def open_existing(settings: Settings) -> Ledger | None:
     """The ledger, if there is one yet: who only looks makes no file. Raises LedgerUnreachable, OptionError."""
     return open_ledger(settings.ledger) if ledger_exists(settings.ledger) else None
+
+
+def ledger_folder(settings: Settings) -> Path:
+    """Where the first run makes the SQLite file. Raises OptionError."""
+    return Path(str(parse(settings.ledger).database)).absolute().parent
 
 
 @dataclass(frozen=True)

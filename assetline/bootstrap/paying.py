@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from assetline.backends.replicate.backend import REAL_TIME, ReplicateBackend
+from assetline.backends.replicate.backend import REAL_TIME, ReplicateBackend, not_stored
 from assetline.backends.replicate.catalog import ReplicateModel
 from assetline.backends.replicate.options import Clock, PaidScope, ReplicateSettings
 from assetline.bootstrap.money import require_token, run_cap_usd
-from assetline.bootstrap.planning import Planning
+from assetline.bootstrap.planning import Planning, open_store
 from assetline.dispatch import Lane
 from assetline.errors import (
     BackendError,
@@ -29,6 +29,7 @@ from assetline.plan.pace import AT_ONCE, LEAST_SECONDS
 from assetline.records import ImageRequest, PlannedRequest, Render
 from assetline.run_records import RunOptions
 from assetline.settings import Settings
+from assetline.store.existing import find_originals
 
 
 def open_paid_lane(planning: Planning, options: RunOptions, settings: Settings, paying: Paying) -> Lane:
@@ -43,10 +44,21 @@ def open_paid_lane(planning: Planning, options: RunOptions, settings: Settings, 
             token=token, base_url=settings.replicate_base_url, strict_sizes=settings.replicate_strict_sizes
         ),
         references=planning.references.__getitem__,
+        stored=partial(stored_meanwhile, planning, options, settings),
         overflow=paying.overflow,
         clock=paying.clock or REAL_TIME,
     )
     return Lane(backend, slots=AT_ONCE[backend.name], every_s=LEAST_SECONDS[backend.name], loads=False)
+
+
+def stored_meanwhile(
+    planning: Planning, options: RunOptions, settings: Settings, planned: PlannedRequest
+) -> bytes | None:
+    """The picture of a request that another run has stored since this one looked, or None. Raises StoreError."""
+    store = open_store(options.store or settings.store, settings)
+    for found in find_originals(store, planning.plan.campaign, [planned]):
+        return store.get(found.original).data
+    return None
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class ThriftyBackend(ReplicateBackend):
         settings: ReplicateSettings,
         *,
         references: Callable[[str], bytes],
+        stored: Callable[[PlannedRequest], bytes | None] = not_stored,
         overflow: Mapping[str, ImageRequest],
         clock: Clock = REAL_TIME,
     ) -> None:
@@ -85,6 +98,7 @@ class ThriftyBackend(ReplicateBackend):
             scope,
             settings,
             references=references,
+            stored=stored,
             equivalent=lambda request: overflow.get(request.key),
             clock=clock,
         )

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from assetline.backends.replicate.catalog import ReplicateModel, load_models
-from assetline.catalogue import load_catalogue
+from assetline.catalogue import Channel, load_catalogue
 from assetline.errors import ObjectMissing, OptionError
 from assetline.plan import CampaignPlan, Fleet, Workers, World, campaign_slug, plan_campaign
 from assetline.run_records import RunOptions
@@ -35,7 +35,8 @@ class Source:
 class Planning:
     """A sheet with its plan. `plan.problems` says what is wrong with it; `references` are bytes by sha256.
 
-    `fleet` knows which lane can make what, as far as the workers were asked; `models` are those at Replicate, by name.
+    `fleet` knows which lane can make what, as far as the workers were asked; `models` are those at Replicate, by name;
+    `channels` are those that a sheet may name, by slug.
     """
 
     source: Source
@@ -45,20 +46,20 @@ class Planning:
     references: dict[str, bytes] = field(repr=False)
     fleet: Fleet = field(repr=False)
     models: Mapping[str, ReplicateModel] = field(default_factory=dict, repr=False)
+    channels: Mapping[str, Channel] = field(default_factory=dict, repr=False)
 
 
 def read_source(address: str, settings: Settings) -> Source:
-    """The bytes at a path or `s3://bucket/key`. Raises OptionError (no such file), StoreError."""
+    """The bytes at a path or `s3://bucket/key`. Raises OptionError (no such file), StoreError.
+
+    Of a file over the limit one byte more than that is read: enough for the reader to say so.
+    """
     if address.startswith("s3://"):
         return _read_s3(address, settings)
     path = Path(address)
     try:
-        if path.stat().st_size > settings.max_sheet_bytes:  # the reader says so too; this guards the memory
-            raise OptionError(
-                f"{address} has {path.stat().st_size:,} bytes; the limit is {settings.max_sheet_bytes:,} "
-                "(ASSETLINE_MAX_SHEET_BYTES)."
-            )
-        return Source(path.name, path.read_bytes())
+        with path.open("rb") as file:
+            return Source(path.name, file.read(settings.max_sheet_bytes + 1))
     except OSError as error:
         raise OptionError(f"{address} cannot be read: {(error.strerror or str(error)).lower()}.") from error
 
@@ -135,7 +136,7 @@ def plan_sheet(address: str, options: RunOptions, settings: Settings, workers: W
     campaign = campaign_slug(options.campaign or sheet.options.campaign or PurePosixPath(address).name)
     plan = plan_campaign(campaign, sheet, world, rows=options.rows, only_valid=options.only_valid)
     references = {sha256: reader(written) for sha256, written in plan.references.items()}
-    return Planning(source, plan, lanes, workflows, references, world.fleet, models)
+    return Planning(source, plan, lanes, workflows, references, world.fleet, models, world.catalogue.channels)
 
 
 def stored_keys(planning: Planning, options: RunOptions, settings: Settings) -> set[str]:
@@ -192,9 +193,11 @@ def _reference_reader(settings: Settings, beside: Path | None) -> Callable[[str]
     """Reference images as a sheet writes them: `s3://...`, or a path beside the sheet or from the working folder."""
 
     def read(address: str) -> bytes:
-        if address.startswith("s3://"):
-            return read_source(address, settings).data
-        beside_sheet = beside / address if beside else Path(address)
-        return read_source(str(beside_sheet if beside_sheet.exists() else address), settings).data
+        beside_sheet = beside / address if beside and not address.startswith("s3://") else None
+        data = read_source(str(beside_sheet) if beside_sheet and beside_sheet.exists() else address, settings).data
+        if len(data) > settings.max_sheet_bytes:
+            limit = f"{settings.max_sheet_bytes:,}"
+            raise OptionError(f"{address} has more than {limit} bytes (ASSETLINE_MAX_SHEET_BYTES).")
+        return data
 
     return read

@@ -48,6 +48,37 @@ class Kin:
     is_same: bool
 
 
+def of_its_campaign(
+    address: str, options: RunOptions, settings: Settings, *, keep: bool = False
+) -> tuple[RunOptions, str]:
+    """The options with the campaign whose rows the sheet has, and what a person should know of that, if anything.
+
+    `keep`: later runs of files of this name go on as that campaign too. Raises OptionError, StoreError.
+    """
+    kin = recognise(address, options, settings)
+    if kin is None:
+        return options, ""
+    if kin.is_same and keep:
+        remember(kin, options, settings)
+    return options.model_copy(update={"campaign": kin.campaign}) if kin.is_same else options, in_words(kin, address)
+
+
+def in_words(kin: Kin, sheet: str) -> str:
+    """What has become of the name, and how to have it otherwise."""
+    run = f" (run {kin.run_id})" if kin.run_id else ""
+    if not kin.is_same:
+        rows = "The rows" if kin.share == 1 else f"About {kin.share:.0%} of the rows"
+        return (
+            f"{rows} of {sheet} are those of campaign {kin.campaign}{run}. If it is that campaign, --campaign "
+            f"{kin.campaign} makes only what has changed; without it, {kin.own} is a campaign of its own."
+        )
+    why = "has the rows" if kin.share == 1 else "was known before by its rows as a sheet"
+    return (
+        f"{sheet} {why} of campaign {kin.campaign}{run}, so it goes on as that campaign. "
+        f"--campaign {kin.own} makes it one of its own."
+    )
+
+
 def recognise(address: str, options: RunOptions, settings: Settings) -> Kin | None:
     """The campaign that has the rows of this sheet, where the name says another one that has never run.
 

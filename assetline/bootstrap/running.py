@@ -80,6 +80,7 @@ async def open_job(
                     flow_run=flow_run,
                     run_id=run_id,
                     limits=limits_of(settings),
+                    channels=planning.channels,
                     spent=partial(_spent, ledger, run_id),
                     overflowed=relief.record,
                 )

@@ -13,9 +13,10 @@ from assetline.contact_sheet.page import Leaf, RowGroup, Sheet
 from assetline.contact_sheet.retired import shown_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from assetline.catalogue import Channel
     from assetline.records import Outcome
     from assetline.run_records import RunRecord
     from assetline.store.history import RetiredRow
@@ -34,16 +35,18 @@ def write_contact_sheet(
     timeline: Timeline | None = None,
     *,
     retired: Sequence[RetiredRow] = (),
+    channels: Mapping[str, Channel] | None = None,
 ) -> list[Path]:
     """Write `contact-sheet.html`, and `contact-sheet-2.html` and so on past 1,000 pictures, into `folder`.
 
     `thumbnail` gives the 256 px picture of an outcome, or None; it is asked for one picture at a time, in order, and
     only where the outcome has an asset. The first page shows the `timeline` of the lanes, if there is one; the last one
-    has a folded part on the rows that are `retired`, with the pictures of `shown_of`. Returns the pages' paths, the
-    first one first. A row is not split between pages unless it alone fills more than one.
+    has a folded part on the rows that are `retired`, with the pictures of `shown_of`. `channels`, by slug, give the
+    safe areas that are drawn. Returns the pages' paths, the first one first. A row is not split between pages unless it
+    alone fills more than one.
     """
     leaves = paged(outcomes)
-    sheet = Sheet(run, leaves, thumbnail, page.anchors(leaves), timeline, tuple(retired))
+    sheet = Sheet(run, leaves, thumbnail, page.anchors(leaves), timeline, tuple(retired), channels or {})
     paths = [folder / leaf.name for leaf in leaves]
     for leaf, path in zip(leaves, paths, strict=True):
         with path.open("w", encoding="utf-8", newline="\n") as file:

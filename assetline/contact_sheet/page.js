@@ -73,6 +73,60 @@
   const note = byId("view-note");
   let current = null;
 
+  /* What a channel's file takes of its picture, and what of that is safe, as a frame over the picture. */
+  const frame = byId("frame");
+  const stage = find(".framed");
+  let kept = ""; /* the channels whose frame stays, from picture to picture */
+
+  const outline = ([left, top, right, bottom]) => `M${left} ${top}H${right}V${bottom}H${left}Z`;
+
+  const draw = (file, place) => {
+    const image = file && find("img:not([hidden])", place);
+    frame.toggleAttribute("hidden", !image);
+    if (!image) return;
+    const size = [image.getAttribute("width"), image.getAttribute("height")];
+    const cut = outline(file.dataset.cut.split(" "));
+    const safe = file.dataset.safe ? outline(file.dataset.safe.split(" ")) : "";
+    const shapes = { away: outline([0, 0, ...size]) + cut, covered: safe && cut + safe, edge: cut + safe, cut, safe };
+    frame.setAttribute("viewBox", `0 0 ${size.join(" ")}`);
+    for (const [name, shape] of Object.entries(shapes)) find(`.${name}`, frame).setAttribute("d", shape);
+    place.append(frame);
+  };
+
+  const framed = () => all("#view-facts .files a[data-cut]");
+
+  const drawKept = () => {
+    for (const file of framed()) find("button", file.parentElement).ariaPressed = String(file.textContent === kept);
+    draw(framed().find((file) => file.textContent === kept), stage);
+  };
+
+  const point = (event) => {
+    const file = event.target.closest(".files a[data-cut]");
+    const tile = event.target.closest(".tile");
+    if (view.open && !file) drawKept();
+    else if (view.open) draw(file, stage);
+    else draw(file ?? (event.target.closest(".shot") && find(".files a[data-safe]", tile)), tile && find(".shot", tile));
+  };
+  document.addEventListener("mouseover", point);
+  document.addEventListener("focusin", point);
+
+  const showFiles = () => {
+    const files = find("#view-facts .files");
+    if (files) find("#view-facts dl").before(files);
+    for (const file of framed()) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = file.dataset.safe ? "Safe area" : "What is cut";
+      button.setAttribute("aria-label", `${button.textContent} of ${file.textContent}`);
+      button.addEventListener("click", () => {
+        kept = kept === file.textContent ? "" : file.textContent;
+        drawKept();
+      });
+      file.before(button);
+    }
+    drawKept();
+  };
+
   const copy = (nodes) => nodes.filter(Boolean).map((node) => node.cloneNode(true));
 
   const showOriginal = (tile, shot) => {
@@ -88,6 +142,12 @@
       place.textContent = shot.dataset.place;
       note.replaceChildren("This is the preview: the original cannot be reached from this page. It is at ", place);
       byId("view-open").hidden = true;
+      for (const file of all("#view-facts .files a")) {
+        const path = document.createElement("code");
+        path.textContent = file.title;
+        file.parentElement.append(path);
+        file.removeAttribute("href");
+      }
     });
     original.src = shot.href;
   };
@@ -112,6 +172,7 @@
     byId("view-title").textContent = tile.dataset.label;
     byId("view-facts").className = tile.dataset.status;
     byId("view-facts").replaceChildren(...copy([...find("figcaption", tile).children]));
+    showFiles();
     const prompts = all(".prompt", tile.closest(".row")).filter((prompt) => prompt.dataset.prompt === tile.dataset.prompt);
     byId("view-prompt").replaceChildren(...copy(prompts));
     for (const details of all("#view-prompt details")) details.open = true;

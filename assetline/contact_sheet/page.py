@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from assetline.contact_sheet.channels import channel_files, count_files
 from assetline.contact_sheet.inline import data_uri
 from assetline.contact_sheet.lanes import lanes_section, lanes_style
 from assetline.contact_sheet.retired import retired_section
@@ -21,8 +22,9 @@ from assetline.run_records import RunRecord
 from assetline.store.layout import run_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from assetline.catalogue import Channel
     from assetline.store.history import RetiredRow
     from assetline.timeline import Timeline
 
@@ -78,7 +80,8 @@ class Anchor:
 class Sheet:
     """All that the pages of one contact sheet share. `anchors` is keyed by request key and by the original's key.
 
-    The first page shows the `timeline`, where there is one, the last one the rows that are `retired`.
+    The first page shows the `timeline`, where there is one, the last one the rows that are `retired`. `channels`, by
+    slug, say which parts of their files are safe.
     """
 
     run: RunRecord
@@ -87,6 +90,7 @@ class Sheet:
     anchors: dict[str, Anchor]
     timeline: Timeline | None = None
     retired: tuple[RetiredRow, ...] = ()
+    channels: Mapping[str, Channel] = field(default_factory=dict)
 
     def link(self, key: str) -> str:
         """The relative, percent-encoded address of a store key, seen from the run's folder."""
@@ -113,7 +117,7 @@ def anchors(leaves: Iterable[Leaf]) -> dict[str, Anchor]:
 def render(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
     """One page, piece by piece; each thumbnail is read when its turn comes."""
     yield from _head(sheet, leaf)
-    yield _masthead(sheet.run)
+    yield _masthead(sheet)
     if sheet.timeline and leaf.number == 1:
         yield lanes_section(sheet.timeline)
     yield _toolbar(leaf)
@@ -163,10 +167,12 @@ def _head(sheet: Sheet, leaf: Leaf) -> Iterator[str]:
     yield f"<style>{_asset('style.css')}</style>\n</head>\n<body>\n"
 
 
-def _masthead(run: RunRecord) -> str:
-    found = run.counts
+def _masthead(sheet: Sheet) -> str:
+    run, found = sheet.run, sheet.run.counts
+    files = count_files(outcome for leaf in sheet.leaves for group in leaf.rows for outcome in group.outcomes)
     facts = (
         f"{found.stored + found.reused} of {_many(found.total, 'picture')} usable",
+        f"{_many(files, 'file')} for channels" if files else "",
         f'<time datetime="{escape(run.started_at)}">{escape(_when(run.started_at))}</time>',
         f"<bdi>{escape(run.sheet)}</bdi>",
         "on " + ", ".join(escape(_short_lane(lane)) for lane in run.lanes) if run.lanes else "",
@@ -257,7 +263,7 @@ def _tile(sheet: Sheet, leaf: Leaf, shot: _Shot) -> str:
         f'data-prompt="{shot.prompt}" data-label="{escape(outcome.label)}">\n{_picture(sheet, outcome)}\n'
         f'<figcaption><p class="status"><span class="mark" aria-hidden="true">{MARKS[outcome.status]}</span>'
         f"{outcome.status}{_badge(outcome)}</p>{prompt}{_reason(sheet, leaf, outcome)}{_facts(outcome)}"
-        "</figcaption>\n</figure>\n"
+        f"{channel_files(sheet, outcome.asset)}</figcaption>\n</figure>\n"
     )
 
 

@@ -92,12 +92,15 @@ class Lane:
         return work
 
     def drop(self, work: Work, now: float, failure: str | None) -> float | None:
-        """Let a request go, and begin the next. The seconds that it took, if its picture was made (no `failure`)."""
+        """Let a request go, and begin the next. The seconds that it took, if its picture was made (no `failure`).
+
+        An empty `failure` is none: the request was taken back. What the lane had loaded for it is still there then.
+        """
         self.work.remove(work)
         seconds = None
         if failure is None and work.began is not None and isfinite(work.waited_s):
             seconds = max(now - work.began - work.waited_s, 0.0)
-        if work.began is not None:
+        if work.began is not None and (failure != "" or work.loads):
             self._loaded = "" if failure is not None or not self.loads else work.affinity
         self.listen("made" if failure is None else "failed", work, f"{seconds:.3f}" if seconds else failure or "")
         self._begin(now)

@@ -6,8 +6,9 @@ Plain rows go in and come out, so that a ledger can keep them between runs. `sch
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from assetline.ledger_records import Speed
 from assetline.plan.pace import ratios_and_bases
@@ -15,6 +16,8 @@ from assetline.plan.pace import ratios_and_bases
 DEFAULT_SECONDS = 5.0  # a picture and a load of which nothing is known: only their proportion matters, and only
 DEFAULT_LOAD_SECONDS = 10.0  # until the first pictures of a fleet have ended
 WINDOW = 9  # pictures of which the median counts: four outliers in a row do not move it
+KEPT = 200  # pictures that tell the next run, twice what a service has open at once: those that end last took longest
+FEW = 32  # one in so many is slow: the last picture of a service is the slowest of dozens that are open then
 REMEMBERED = 4  # as many pictures weighs what an earlier run has learned, so that a changed card is noticed in five
 NOTEWORTHY = 0.1  # an estimate that moved by less does not ask for a new plan
 LEAST_SHARE = 0.1  # of a picture that came with its load, when loads elsewhere were as long as all of it
@@ -23,9 +26,13 @@ LEAST_SECONDS = 0.001  # of anything, so that instant lanes can be compared
 
 @dataclass
 class _Seen:
-    """The last pictures of one lane with one affinity: without a load, loads, and pictures whose load is not known."""
+    """The last pictures of one lane with one affinity: without a load, loads, and pictures whose load is not known.
+
+    `kept` are more of those without a load, for the next run, whose quote adds them up.
+    """
 
     warm: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    kept: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     loads: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     first: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     samples: int = 0
@@ -62,6 +69,7 @@ class Speeds:
         seen.samples += 1
         if not loaded or not affinity:
             seen.warm.append(seconds)
+            seen.kept.append(seconds)
             seen.loads.extend(max(0.0, total - _median(seen.warm)) for total in seen.first)
             seen.first.clear()
         elif seen.warm:
@@ -101,7 +109,7 @@ class Speeds:
     def rows(self) -> list[Speed]:
         """What has been learned, to be kept between runs."""
         return [
-            Speed(lane, affinity, seen.seconds, seen.load_seconds, seen.samples)
+            Speed(lane, affinity, _middle(seen.kept), seen.load_seconds, seen.samples, _slow(seen.kept))
             for (lane, affinity), seen in self._seen.items()
             if seen.warm
         ]
@@ -109,6 +117,9 @@ class Speeds:
     def _remember(self, row: Speed) -> None:
         seen = _Seen(samples=row.samples)
         seen.warm.extend([row.seconds] * max(1, min(row.samples, REMEMBERED)))
+        seen.kept.extend(seen.warm)
+        if row.slow_seconds is not None and len(seen.kept) > 1:  # as unlike as they were
+            seen.kept[0], seen.kept[-1] = 2 * row.seconds - row.slow_seconds, row.slow_seconds
         if row.load_seconds is not None:
             seen.loads.append(row.load_seconds)
         self._seen[row.lane, row.affinity] = seen
@@ -165,3 +176,19 @@ def _median(values: Iterable[float]) -> float:
     """The lower median, since what goes wrong takes longer; 0 of nothing."""
     ordered = sorted(values)
     return ordered[(len(ordered) - 1) // 2] if ordered else 0.0
+
+
+def _middle(values: Iterable[float]) -> float:
+    """The mean of the middle half, which outliers do not move and small samples move less than their median; of two
+    the mean, of three the middle one.
+    """
+    ordered = sorted(values)
+    cut = (len(ordered) + 1) // 4
+    return fmean(ordered[cut : len(ordered) - cut])
+
+
+def _slow(values: Collection[float]) -> float | None:
+    """What one in `FEW` takes longer than; None where all that is known is alike, so that nothing is known of it."""
+    ordered = sorted(values)
+    slow = ordered[-1 - (len(ordered) + 1) // FEW]
+    return slow if slow > ordered[0] else None

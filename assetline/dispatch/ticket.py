@@ -102,7 +102,7 @@ class Ticket:
         Raises BackendError; `again` then says whether there is another try.
         """
         slot = self._held()
-        failure: str | None = "canceled"
+        failure: str | None = ""  # taken back, if nothing else is known: no failure of the lane
         try:
             render = await slot.lane.backend.generate(self.planned, len(self.attempts) + 1)
             failure, self.made_at = None, asyncio.get_running_loop().time()

@@ -6,6 +6,7 @@ One transaction for each step of an attempt; when a call returns, the step is on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -86,19 +87,24 @@ class Ledger:
 
     # --- the steps of one attempt
 
-    def reserve(self, intent: Intent, caps: Caps) -> PaidAttempt:
+    def reserve(self, intent: Intent, caps: Caps, *, after: int | None = None) -> PaidAttempt:
         """Begin a paid attempt: its number, its reservation, state `intent`, in one transaction that is alone.
 
-        A day is the UTC day of the intent, also for what is settled on the next. Raises AttemptOpen when the newest
-        attempt has not ended, BudgetRefused when the reserved and settled of a cap's scope would pass it.
+        `after` is the number of the newest attempt with this provider that the caller has seen (0: none; None: it does
+        not matter). A day is the UTC day of the intent, also for what is settled on the next. Raises AttemptOpen when
+        the newest attempt has not ended, IllegalStep when there is one that the caller has not seen, which may have
+        made the picture meanwhile, BudgetRefused when the reserved and settled of a cap's scope would pass it.
         """
         now, reserved = self._clock(), to_reserve(intent.reserved_usd)
         with self._database.writing(alone=True) as connection:
             if unfinished := connection.execute(newest(intent.request_key).where(is_open)).first():
                 raise AttemptOpen(as_attempt(unfinished))
-            check_caps(connection, intent, caps, day_of(now), reserved)
             last = connection.execute(newest(intent.request_key, intent.provider)).first()
-            columns = columns_of(intent, reserved, now) | {"number": last.number + 1 if last else 1}
+            number = last.number if last else 0
+            if after not in (None, number):
+                raise IllegalStep(f"Another process has begun attempt {number} of row {intent.row} meanwhile.")
+            check_caps(connection, intent, caps, day_of(now), reserved)
+            columns = columns_of(intent, reserved, now) | {"number": number + 1}
             connection.execute(insert(attempts).values(columns))
             found = connection.execute(newest(intent.request_key)).one()
             enter(connection, found)
@@ -224,7 +230,7 @@ class Ledger:
 
     def speeds(self) -> list[Speed]:
         """What earlier runs have learned."""
-        columns = (speeds.c.lane, speeds.c.affinity, speeds.c.seconds, speeds.c.load_seconds, speeds.c.samples)
+        columns = [speeds.c[each.name] for each in fields(Speed)]
         with self._database.reading() as connection:
             return [Speed(*row) for row in connection.execute(select(*columns).order_by(*columns[:2]))]
 
@@ -232,19 +238,13 @@ class Ledger:
         """Keep these for the next run, in place of what was known of the same lane and affinity."""
         now = as_text(self._clock())
         values = [
-            {
-                "lane": row.lane,
-                "affinity": row.affinity,
-                "seconds": row.seconds,
-                "load_seconds": row.load_seconds,
-                "samples": row.samples,
-                "updated_at": now,
-            }
+            asdict(row) | {"updated_at": now}
             for row in sorted(rows, key=lambda row: (row.lane, row.affinity))  # one order, so that nobody deadlocks
         ]
         if not values:
             return
         with self._database.writing() as connection:
             new = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(speeds)
-            changed = {name: new.excluded[name] for name in ("seconds", "load_seconds", "samples", "updated_at")}
-            connection.execute(new.on_conflict_do_update(index_elements=["lane", "affinity"], set_=changed), values)
+            named = ["lane", "affinity"]
+            changed = {name: new.excluded[name] for name in values[0] if name not in named}
+            connection.execute(new.on_conflict_do_update(index_elements=named, set_=changed), values)

@@ -69,7 +69,12 @@ def _first(dialect: str) -> Sequence[str]:
     )
 
 
-STEPS: tuple[Step, ...] = (_first,)
+def _spread(_dialect: str) -> Sequence[str]:
+    """How unlike a lane's pictures are: the quote's minutes hang on the last ones."""
+    return ("ALTER TABLE ledger_speeds ADD COLUMN slow_seconds DOUBLE PRECISION",)
+
+
+STEPS: tuple[Step, ...] = (_first, _spread)
 
 
 def migrate(database: Database, now: datetime, steps: Sequence[Step] = STEPS) -> None:

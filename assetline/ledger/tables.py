@@ -55,6 +55,7 @@ speeds = Table(
     Column("load_seconds", Float),
     Column("samples", BigInteger, nullable=False),
     Column("updated_at", Text, nullable=False),
+    Column("slow_seconds", Float),
 )
 
 versions = Table(

@@ -255,7 +255,7 @@ def _publish(picture: Picture) -> Published:
 
 def _facts(planned: PlannedRequest) -> PublishFacts:
     """What the file says of itself: made by a model, or (a comp) drawn by a program."""
-    source: DigitalSource = "digitalCreation" if planned.request.model == FPO_MODEL else "trainedAlgorithmicMedia"
+    source: DigitalSource = "algorithmicMedia" if planned.request.model == FPO_MODEL else "trainedAlgorithmicMedia"
     return PublishFacts(request_key=planned.request.key, source=source)
 
 

@@ -64,7 +64,8 @@ class Attendant:
     async def look(self) -> None:
         """Obey what is asked, take note of the lanes, and write what is due. Raises StoreError."""
         run, bench = self._run, self._run.bench
-        timeline = None if self._looks % TIMELINE_EVERY else run.lanes.timeline(bench.campaign, bench.run_id)
+        every = NEWS_EVERY if self._looks < TIMELINE_EVERY else TIMELINE_EVERY  # while it is young, it is small
+        timeline = None if self._looks % every else run.lanes.timeline(bench.campaign, bench.run_id)
         run.books.see(run.lanes.lanes(), timeline)
         changed = await self._obey()
         if changed or self._looks % NEWS_EVERY == 0:

@@ -9,6 +9,7 @@ from assetline.records import Outcome
 from assetline.timeline import LaneTimeline, Timeline
 
 FINISHED_WELL = ("stored", "reused", "duplicate")
+LEAST_A_SECOND = 0.1  # slower than that, one decimal of pictures a second says nothing
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class Progress:
         return f"paused: {self}" if self.paused else str(self)
 
     def __str__(self) -> str:
-        """`312 of 400, 2 failed, 3.1/s, 28 s left`; while it is paused `312 of 400, 2 failed`."""
+        """`312 of 400, 2 failed, 3.1/s, 28 s left`; slow `2.4/min`; while it is paused `312 of 400, 2 failed`."""
         parts = [f"{self.done:,} of {self.total:,}"]
         parts += [f"{count} {word}" for count, word in ((self.failed, "failed"), (self.rejected, "rejected")) if count]
         if self.rate > 0 and not self.paused:
-            parts.append(f"{self.rate:.1f}/s")
+            parts.append(f"{self.rate:.1f}/s" if self.rate >= LEAST_A_SECOND else f"{60 * self.rate:.1f}/min")
         if self.seconds_left is not None and self.done < self.total and not self.paused:
             parts.append(f"{duration(self.seconds_left)} left")
         return ", ".join(parts)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from assetline.catalogue import Channel
 from assetline.dispatch import Dispatcher, DispatchOptions, Lane
 from assetline.errors import BackendError, BackendUnavailable, ObjectExists
 from assetline.manifest import counts
@@ -48,6 +49,7 @@ class RunJob:
     made when the run begins, unless somebody needed it before; `limits` are those that the sheet was read with. `spent`
     gives what the run has cost so far, in US dollars, what failed and was charged among it, or None where nobody knows;
     it may block. `overflowed` tells, of the run's id and its outcomes, what went to Replicate in place of the workers.
+    `channels`, by slug, say which parts of their files are safe.
     """
 
     plan: CampaignPlan
@@ -59,6 +61,7 @@ class RunJob:
     flow_run: str = ""
     run_id: str = ""
     limits: Limits = field(default_factory=Limits)
+    channels: Mapping[str, Channel] = field(default_factory=dict)
     spent: Callable[[], float | None] = lambda: None
     overflowed: Callable[[str, Sequence[Outcome]], OverflowRecord | None] = lambda _run_id, _outcomes: None
 
@@ -107,7 +110,8 @@ async def run_campaign(job: RunJob, make: Callable[[Make], Make], report: Report
             books.tell("writing the contact sheet")
             if not run.inputs_are_kept:
                 await _keep_inputs(run)
-            result = await write_run(bench, result, ReadSheet(job.plan.sheet.file_name, job.sheet_data, job.limits))
+            sheet = ReadSheet(job.plan.sheet.file_name, job.sheet_data, job.limits, job.channels, job.plan.problems)
+            result = await write_run(bench, result, sheet)
     if follower:
         follower.finished(result)
     if interrupted:

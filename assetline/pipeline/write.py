@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from assetline.catalogue import Channel
 from assetline.contact_sheet import shown_of, write_contact_sheet
 from assetline.contact_sheet.montage import montage
 from assetline.errors import ObjectMissing
 from assetline.manifest import manifest_csv, manifest_lines, retired_jsonl, run_json
 from assetline.pipeline.asset import Bench
 from assetline.pipeline.live import put_timeline
-from assetline.records import Outcome
+from assetline.records import Outcome, Problem
 from assetline.run_records import RunRecord
 from assetline.sheet import Limits, results_of, write_results
 from assetline.store import Store
@@ -48,11 +49,16 @@ class RunResult:
 
 @dataclass(frozen=True)
 class ReadSheet:
-    """The producer's file as it was read, to be given back with its results."""
+    """The producer's file as it was read, with its problems, to be given back with its results.
+
+    `channels` are those it could name.
+    """
 
     name: str
     data: bytes = field(repr=False)
     limits: Limits
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    problems: Sequence[Problem] = ()
 
 
 async def write_run(bench: Bench, result: RunResult, sheet: ReadSheet | None = None) -> RunResult:
@@ -75,11 +81,20 @@ def _write(bench: Bench, result: RunResult, sheet: ReadSheet | None) -> RunResul
         if result.retired:
             store.put(key(RETIRED), retired_jsonl(result.retired))
         thumbnails = _thumbnails(bench, [*outcomes, *shown_of(result.retired)])
-        pages = write_contact_sheet(record, outcomes, thumbnails, Path(folder), result.timeline, retired=result.retired)
+        pages = write_contact_sheet(
+            record,
+            outcomes,
+            thumbnails,
+            Path(folder),
+            result.timeline,
+            retired=result.retired,
+            channels=sheet.channels if sheet else None,
+        )
         for page in pages:
             store.put(key(page.name), page)
     if sheet:
-        name, data = write_results(sheet.name, sheet.data, results_of(outcomes, store.uri_of), sheet.limits)
+        results = results_of(outcomes, store.uri_of, problems=sheet.problems)
+        name, data = write_results(sheet.name, sheet.data, results, sheet.limits)
         store.put(key(name), data)
         record = record.model_copy(update={"results": store.uri_of(key(name))})
     if result.timeline:

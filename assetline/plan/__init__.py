@@ -21,7 +21,7 @@ from assetline.plan.fleet import Fleet, Workers
 from assetline.plan.overflow import NO_OVERFLOW, Overflow, OverflowQuote, choose_overflow, equivalents_of, limit_of
 from assetline.plan.pace import Pace
 from assetline.plan.problems import CODES
-from assetline.plan.quote import Known, Quote, fresh_requests, local_seconds, quote
+from assetline.plan.quote import Known, MinuteRange, Quote, fresh_requests, local_seconds, quote
 from assetline.plan.world import World
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Fleet",
     "Known",
     "Lack",
+    "MinuteRange",
     "Money",
     "Overflow",
     "OverflowQuote",

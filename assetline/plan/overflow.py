@@ -29,13 +29,15 @@ MARGIN_S = 60.0  # so much more: a model that nobody used for a while takes a mi
 class OverflowQuote(Record):
     """How many pictures will probably go, and for how much: the GPUs alone would take `minutes`.
 
-    `most` could go within the caps, for `most_usd` at the high end, if workers fail or are slower than expected.
+    `most` could go within the caps, for `most_usd` at the high end, if workers fail or are slower than expected;
+    `could` have a model there that makes the same picture.
     """
 
     pictures: int
     minutes: float
     limit_minutes: float
     cost_usd: CostRange
+    could: int = 0
     most: int = 0
     most_usd: float = 0.0
 
@@ -249,6 +251,7 @@ def choose_overflow(
             minutes=round(seconds(()) / 60, 1),
             limit_minutes=round(limit_s / 60, 2),
             cost_usd=total(price_of(one, money) for one in expected),
+            could=len(candidates),
             most=len(allowed),
             most_usd=total(price_of(one, money) for one in allowed).high,
         ),

@@ -15,7 +15,7 @@ from assetline.ledger_records import Speed
 SECONDS_PER_PICTURE = {"fpo": 0.12, "comfyui": 12.0, "replicate": 8.0}
 AT_ONCE = {"replicate": 100}  # predictions that are open at the same time
 LEAST_SECONDS = {"replicate": 1 / 9}  # no more than nine are begun in a second: its limit, with a margin
-LATE = 1.15  # so many times as long as usual takes the last of many that are made at once
+LATE = 1.15  # a first guess, where it has not been seen: so many times as long as usual takes a slow picture
 PASS_SECONDS = 0.05  # of a core: a picture of 1024 px is decoded, checked, hashed (35 ms, benchmarks/images.py), stored
 LEAST_SECONDS_SEEN = 1e-3  # of a picture, so that what was instant can be compared
 MOST_WEIGHT = 9  # pictures; more of one lane and affinity do not make it weigh more against others
@@ -46,6 +46,13 @@ class Pace:
         """Seconds from a picture's beginning to its end, without a load, and whether they have been learned."""
         learned = self.seconds(lane, affinity)
         return (SECONDS_PER_PICTURE[kind], False) if learned is None else (learned, True)
+
+    def slow_seconds(self, lane: str, kind: str, affinity: str) -> float:
+        """What few pictures take longer than, without a load: seen, else a first guess."""
+        own = self._speeds.get((lane, affinity))
+        if own and own.slow_seconds is not None:
+            return own.slow_seconds
+        return LATE * self.picture_seconds(lane, kind, affinity)[0]
 
     def more_seconds(self, lane: str, kind: str, affinity: str) -> float:
         """Seconds by which one picture more of very many takes the lane longer."""
@@ -97,19 +104,19 @@ def ratios_and_bases(
     return by_lane, {affinity: exp(base + usual) for affinity, base in bases.items()}
 
 
-def service_seconds(pictures: Iterable[tuple[float, int]], kind: str) -> float:
-    """How long a service needs for so many pictures of so many seconds each, in this order: it begins one at a time, as
-    often as it may, as long as few enough are open.
+def service_seconds(pictures: Iterable[tuple[float, float, int]], kind: str) -> float:
+    """How long a service needs for pictures, in this order: their seconds, those of slow ones, how many there are. It
+    begins one at a time, as often as it may, as long as few enough are open. The last are taken to be slow ones.
     """
     at_once, every_s = AT_ONCE[kind], LEAST_SECONDS[kind]
     ends: list[float] = []
     begins = last = 0.0
-    for seconds, count in pictures:
+    for seconds, slow, count in pictures:
         for _ in range(count):
             if len(ends) >= at_once:
                 begins = max(begins, heappop(ends))
             heappush(ends, begins + seconds)
-            last = max(last, begins + LATE * seconds)
+            last = max(last, begins + slow)
             begins += every_s
     return last
 

@@ -48,7 +48,9 @@ def choose_model(row: Row, world: World, problems: list[Problem]) -> PaidModel |
     found = find_paid(written, known)
     if found is None:
         message = f"There is no model {shown(written)} at Replicate that assetline knows."
-        problems.append(row.problem(column, "model-unknown", message, suggestion(written, known, "models")))
+        problems.append(
+            row.problem(column, "model-unknown", message, suggestion(written.rpartition("/")[2], known, "models"))
+        )
     elif column == "workflow":
         message = f"{found.name} is a model at Replicate, not a workflow."
         problems.append(row.problem(column, "model-unknown", message, "Write it into the column model."))

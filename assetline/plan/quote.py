@@ -13,11 +13,13 @@ from assetline.plan.assignment import Rest, assign
 from assetline.plan.budget import CostRange, Money, PaidQuote, quote_paid, total
 from assetline.plan.campaign import CampaignPlan
 from assetline.plan.fleet import Fleet, Workers
-from assetline.plan.overflow import OverflowQuote
+from assetline.plan.overflow import DOUBT_OF_GUESS, OverflowQuote
 from assetline.plan.pace import AT_ONCE, PASS_SECONDS, Pace, service_seconds
 from assetline.records import FPO_MODEL, PlannedRequest, Record
 
 DEAREST_ROWS = 5
+OFF_BY = 1.15  # so many times more or less may learned minutes be: what benchmarks/quote.py promises
+OFF_BY_S = 5.0  # and so much is always possible: a service is asked every five seconds whether the last one has ended
 
 Minutes = Literal["learned", "guess"]
 
@@ -44,10 +46,18 @@ class RowQuote(Record):
     cost_usd: CostRange
 
 
+class MinuteRange(Record):
+    """How long it may take."""
+
+    low: float
+    high: float
+
+
 class Quote(Record):
     """`plan --json`. `requests` is `reused` + `to_make`; `minutes` of the whole is that of the slowest lane, or of
-    this machine's own work on the pictures where that is more.
+    this machine's own work on the pictures where that is more; without the overflow.
 
+    `minutes_range` is what they are good for: wide for a guess, and a few seconds more or less at any rate.
     `cost_usd` is for all that is to be paid, whatever the caps say; `paid` says what fits, None where all is free;
     `overflow` what will probably go to Replicate beside that, None where it is off.
     """
@@ -59,6 +69,7 @@ class Quote(Record):
     to_make: int
     lanes: tuple[LaneQuote, ...]
     minutes: float
+    minutes_range: MinuteRange
     minutes_are: Minutes
     cost_usd: CostRange
     dearest_rows: tuple[RowQuote, ...]
@@ -112,6 +123,7 @@ def quote(
     shares = _share_out(counts, lanes, known.pace)
     typical = {group: _typical(group, lanes, known.pace) for group in counts}
     quotes = tuple(_lane_quote(name, share) for name, share in shares.items())
+    seconds, basis = _whole_seconds(shares, known.cores), _as_a_whole(quotes)
     return Quote(
         campaign=plan.campaign,
         rows=len(plan.rows),
@@ -119,8 +131,9 @@ def quote(
         reused=len(plan.requests) - len(to_make),
         to_make=len(to_make),
         lanes=quotes,
-        minutes=_minutes(_whole_seconds(shares, known.cores)),
-        minutes_are=_as_a_whole(quotes),
+        minutes=_minutes(seconds),
+        minutes_range=_range(seconds, basis),
+        minutes_are=basis,
         cost_usd=total(known.money.price_of(planned) for planned in to_make),
         dearest_rows=_dearest(to_make, lambda planned: typical[groups[planned.request.key]], known.money),
         paid=quote_paid(to_make, known.money),
@@ -163,7 +176,8 @@ def _share_out(groups: Mapping[_Group, int], lanes: Mapping[str, str], pace: Pac
         found = [(*pace.picture_seconds(name, share.kind, group.affinity), group, count) for group, count in given]
         share.guessed = not all(learned for _, learned, _, _ in found)
         if share.kind in AT_ONCE:
-            share.seconds = service_seconds(sorted(((s, n) for s, _, _, n in found), reverse=True), share.kind)
+            times = [(s, pace.slow_seconds(name, share.kind, group.affinity), n) for s, _, group, n in found]
+            share.seconds = service_seconds(sorted(times, reverse=True), share.kind)
         else:
             share.seconds = sum(pace.load_seconds(name, group.affinity) + n * s for s, _, group, n in found)
     return shares
@@ -209,6 +223,14 @@ def _as_a_whole(quotes: Sequence[LaneQuote]) -> Minutes:
     return "learned" if working and all(each.minutes_are == "learned" for each in working) else "guess"
 
 
+def _range(seconds: float, basis: Minutes) -> MinuteRange:
+    if not seconds:
+        return MinuteRange(low=0.0, high=0.0)
+    times = OFF_BY if basis == "learned" else DOUBT_OF_GUESS
+    low, high = min(seconds / times, seconds - OFF_BY_S), max(seconds * times, seconds + OFF_BY_S)
+    return MinuteRange(low=_minutes(max(0.0, low)), high=_minutes(high))
+
+
 def _typical(group: _Group, lanes: Mapping[str, str], pace: Pace) -> float:
     """Seconds of a picture on the quickest lane that can make it."""
     return min((pace.more_seconds(name, lanes[name], group.affinity) for name in group.lanes), default=0.0)
@@ -234,4 +256,4 @@ def _dearest(
 
 
 def _minutes(seconds: float) -> float:
-    return round(seconds / 60, 1 if seconds >= 60 else 2)
+    return round(seconds / 60, 2)

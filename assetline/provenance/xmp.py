@@ -8,7 +8,7 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
-DigitalSource = Literal["trainedAlgorithmicMedia", "digitalCreation"]
+DigitalSource = Literal["trainedAlgorithmicMedia", "algorithmicMedia"]
 
 _IPTC_CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -22,7 +22,7 @@ _END_OF_RDF = re.compile(rb"</(?:[\w.-]+:)?RDF\s*>")
 class PublishFacts:
     """What the published file says of itself: the key of its request, and the IPTC code of how it was made.
 
-    An FPO comp is a `digitalCreation`: only a real render may claim to be AI's.
+    An FPO comp is `algorithmicMedia` (drawn by a formula): only a real render may claim to be AI's.
     """
 
     request_key: str

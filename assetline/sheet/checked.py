@@ -6,7 +6,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from assetline.errors import SheetError
@@ -14,7 +14,7 @@ from assetline.records import Problem
 from assetline.sheet.columns import CHECKED_COLUMNS
 from assetline.sheet.csv_cells import Record, Text, read_text, records
 from assetline.sheet.files import file_kind, has_usual_parts, xml_bytes
-from assetline.sheet.grid import Grid, Limits, neutral
+from assetline.sheet.grid import Grid, Limits, letters, neutral
 from assetline.sheet.header import Header, find_header
 from assetline.sheet.reading import DEFAULT_LIMITS, read_grid
 
@@ -25,23 +25,26 @@ ADDED_NAMES = (".checked", ".results")  # to a sheet's name, by `write_checked` 
 
 @dataclass(frozen=True)
 class Remarks:
-    """What is to be said of each row, and of the sheet as a whole, as `status`, `problem`, `fix`."""
+    """What is to be said of each row, and of the sheet as a whole, as `status`, `problem`, `fix`.
+
+    `held` are rows that an error beside them keeps from being run: one of the file or the header, or merged cells.
+    """
 
     by_row: dict[int, list[Problem]]
     general: list[Problem]
     sheet: str = ""
+    held: dict[int, Problem] = field(default_factory=dict)
 
     def of_row(self, number: int) -> tuple[str, str, str]:
         """The three cells of a row, a line for each problem; `ok` and two blanks where there is nothing to say."""
         problems = self.by_row.get(number, [])
-        if not problems:
-            return ("ok", "", "")
         status = "error" if any(problem.severity == "error" for problem in problems) else "warning"
-        messages = (
-            f"{problem.column}: {problem.message}" if problem.column else problem.message for problem in problems
-        )
-        fixes = (f"{problem.column}: {problem.fix}" if problem.column else problem.fix for problem in problems)
-        return (status, "\n".join(messages), "\n".join(fixes))
+        messages = [_of_column(problem, problem.message) for problem in problems]
+        fixes = [_of_column(problem, problem.fix) for problem in problems]
+        if status != "error" and number in self.held:
+            keeper = self.held[number]
+            status, messages, fixes = "held", [f"held by {self._told(keeper)}", *messages], [keeper.fix, *fixes]
+        return (status, "\n".join(messages), "\n".join(fixes)) if messages else ("ok", "", "")
 
     def all(self) -> Iterator[Problem]:
         """Every problem, those of the whole first."""
@@ -52,9 +55,17 @@ class Remarks:
     def below(self) -> Iterator[tuple[str, str, str]]:
         """The three cells of each remark that belongs to no row; they stand below the last one."""
         for problem in self.general:
-            elsewhere = f"{problem.sheet}!" if problem.cell and self.sheet and problem.sheet != self.sheet else ""
-            place = elsewhere + (problem.cell or (f"row {problem.row}" if problem.row else ""))
-            yield (problem.severity, f"{place}: {problem.message}" if place else problem.message, problem.fix)
+            yield (problem.severity, self._told(problem), problem.fix)
+
+    def _told(self, problem: Problem) -> str:
+        """The message behind its place."""
+        elsewhere = f"{problem.sheet}!" if problem.cell and self.sheet and problem.sheet != self.sheet else ""
+        place = elsewhere + (problem.cell or (f"row {problem.row}" if problem.row else ""))
+        return f"{place}: {problem.message}" if place else problem.message
+
+
+def _of_column(problem: Problem, text: str) -> str:
+    return f"{problem.column}: {text}" if problem.column else text
 
 
 def write_checked(
@@ -113,7 +124,21 @@ def sort_remarks(problems: Sequence[Problem], grid: Grid, header: Header) -> Rem
             remarks.by_row[problem.row].append(problem)
         else:
             remarks.general.append(problem)
-    return remarks
+    return replace(remarks, held=_held(remarks, grid, header))
+
+
+def _held(remarks: Remarks, grid: Grid, header: Header) -> dict[int, Problem]:
+    """The rows that no error of their own keeps, each with the error that does."""
+    of_all = (problem for problem in remarks.general if (problem.row or 0) <= header.line)
+    if keeper := next((problem for problem in of_all if problem.severity == "error"), None):
+        return {line.number: keeper for line in grid.lines}
+    merges = {f"{letters(merge.first_column - 1)}{merge.first_row}": merge for merge in grid.merges}
+    held: dict[int, Problem] = {}
+    for problem in remarks.all():
+        if problem.code == "merged-cells":
+            merge = merges[problem.cell]
+            held |= dict.fromkeys(range(merge.first_row + 1, min(merge.last_row, grid.lines[-1].number) + 1), problem)
+    return held
 
 
 def text_extension(file_name: str) -> str:

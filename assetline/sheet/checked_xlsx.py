@@ -11,6 +11,8 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from copy import copy
+from decimal import Decimal
+from functools import partial
 from typing import Any
 from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import escape
@@ -77,7 +79,7 @@ def mark_workbook(file_name: str, data: bytes, place: tuple[Grid, Header], remar
                     _mark_cell(workbook[problem.sheet], problem, commented=count < MOST_COMMENTS)
             out = io.BytesIO()
             workbook.save(out)
-            return with_values(out.getvalue(), worksheet_part(workbook, sheet), grid)
+            return with_values(out.getvalue(), workbook, grid)
     except MARKING_FAULTS as fault:
         raise damaged(file_name) from fault
 
@@ -185,26 +187,32 @@ def _values(grid: Grid) -> dict[str, Raw]:
     }
 
 
-def worksheet_part(workbook: Any, sheet: Any) -> str:
-    """Where openpyxl writes a worksheet within the archive."""
-    return f"xl/worksheets/sheet{workbook.worksheets.index(sheet) + 1}.xml"
+def with_values(data: bytes, workbook: Any, grid: Grid) -> bytes:
+    """Put back what the formulas of rows and of `Options` had given.
 
+    openpyxl writes formulas without their values, and nobody has recalculated them.
+    """
+    read = [one for one in (grid, grid.options) if one]
+    values = {_part(workbook, one.name): _values(one) for one in read}
 
-def with_values(data: bytes, part: str, grid: Grid) -> bytes:
-    """Put back what the formulas had given: openpyxl writes formulas without it, and nobody has recalculated them."""
-    values = _values(grid)
-
-    def restored(found: re.Match[bytes]) -> bytes:
-        raw = values.get(found["cell"].decode())
+    def restored(found: re.Match[bytes], member: str) -> bytes:
+        raw = values[member].get(found["cell"].decode())
         kind, value = _cached(raw) if raw else (b">", b"")
         return found["start"] + kind + found["formula"] + value + b"</c>"
 
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as copied:
         for member in archive.infolist():
-            content = archive.read(member)
-            copied.writestr(member, _FORMULA_CELL.sub(restored, content) if member.filename == part else content)
+            content, name = archive.read(member), member.filename
+            if name in values:
+                content = _FORMULA_CELL.sub(partial(restored, member=name), content)
+            copied.writestr(member, content)
     return out.getvalue()
+
+
+def _part(workbook: Any, title: str) -> str:
+    """Where openpyxl writes a worksheet within the archive."""
+    return f"xl/worksheets/sheet{workbook.worksheets.index(workbook[title]) + 1}.xml"
 
 
 def _cached(raw: Raw) -> tuple[bytes, bytes]:
@@ -214,5 +222,7 @@ def _cached(raw: Raw) -> tuple[bytes, bytes]:
         value = str(int(raw.text == "TRUE"))
     if raw.kind == "time" or (raw.kind == "date" and not _ISO_DATE.fullmatch(value)):
         return b">", b""
+    if raw.kind == "number" and value.endswith("%"):
+        value = f"{Decimal(value[:-1]) / 100:f}"
     value = value.replace(" ", "T") if raw.kind == "date" else value
     return (f' t="{kind}">' if kind else ">").encode(), f"<v>{escape(value)}</v>".encode()

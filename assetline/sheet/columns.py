@@ -80,6 +80,7 @@ COLUMNS: tuple[Column, ...] = (
 CHECKED_COLUMNS = ("status", "problem", "fix")  # what `write_checked` adds, and reading passes over
 RESULT_COLUMNS = ("status", "problem", "seeds", "lane", "cost_usd", "decision")  # what `write_results` adds, likewise
 PICTURE_COLUMN = re.compile(r"picture\d+")  # ... and as many of these as a row has pictures
+FILES_COLUMN = "channel_files"  # ... and this one where files were cut for channels
 TEXT_COLUMNS = ("prompt", "negative_prompt")  # those that may have a language: `prompt@de`
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{4})?(-[A-Za-z]{2}|-\d{3})?")

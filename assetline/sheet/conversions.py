@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from assetline.catalogue import Channel, Style, slug
@@ -29,6 +30,7 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,' ]\d{3})+")
 _SHORTENED = re.compile(r"\d([.,]\d+)?[Ee]\+\d{1,3}")
 _PIXELS = re.compile(r"(\d{1,9})\s*(?:px)?\s*[xX\u00d7*]\s*(\d{1,9})\s*(?:px)?", re.IGNORECASE)
 _RATIO = re.compile(r"(\d{1,5}(?:\.\d{1,4})?)\s*:\s*(\d{1,5}(?:\.\d{1,4})?)")
+_CLOCK = re.compile(r"\A(\d{1,2}:\d{1,2}):00\Z")  # the time that a spreadsheet makes of a ratio
 _ANY_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3}\b)?")
 _SEPARATORS = re.compile(r"[,;\n]")
 _SHAPES = {"square": "1:1", "portrait": "4:5", "landscape": "3:2", "vertical": "9:16", "horizontal": "16:9"}
@@ -88,16 +90,20 @@ def _whole_guess(text: str) -> int | None:
 def decimal(raw: Raw, bounds: tuple[float, float], report: Report) -> float | None:
     """A number within the bounds: `7.5`, or `7,5` with fewer than three digits after the comma."""
     text, (low, high) = words(raw), bounds
+    if raw.kind == "number" and text.endswith("%"):  # a number cell that is formatted so
+        text = f"{Decimal(text[:-1]) / 100:f}"
     plain = _DECIMAL.fullmatch(text)
     if not plain or ("," in text and _GROUPED.fullmatch(text)):  # 1,024 is 1.024 to one and 1024 to another
         guess = _decimal_guess(text)
-        fix = "" if guess is None else f"Did you mean {min(max(guess, low), high):g}?"
-        report("not-number", f"{shown(text)} is not a number from {low:g} to {high:g}.", fix)
+        example = f"Write it with a point: {7.5 if high > 1 else 0.5}."
+        fix = example if guess is None else f"Did you mean {min(max(guess, low), high):.15g}?"
+        report("not-number", f"{shown(text)} is not a number from {low:.15g} to {high:.15g}.", fix)
         return None
     value = float(f"{plain[1]}.{plain[2] or 0}")
     if low <= value <= high:
         return value
-    report("number-range", f"{shown(text)} is not from {low:g} to {high:g}.", f"Write {min(max(value, low), high):g}.")
+    fix = f"Write {min(max(value, low), high):.15g}."
+    report("number-range", f"{shown(text)} is not from {low:.15g} to {high:.15g}.", fix)
     return None
 
 
@@ -130,7 +136,7 @@ class SizeReader:
 
     def read(self, raw: Raw, column: str, report: Report) -> list[Size]:
         """Every size in a cell of `size` or `channels`; both columns take all three kinds."""
-        parts = [words(raw).removesuffix(":00")] if raw.kind == "time" else listed(raw)
+        parts = [_CLOCK.sub(r"\1", part) for part in listed(raw)]
         sizes = (self._one(part, column, report) for part in parts)
         return [size for size in sizes if size]
 

@@ -54,7 +54,7 @@ def file_kind(file_name: str, data: bytes, limits: Limits) -> FileKind:
         raise refusal(
             file_name,
             "file-too-large",
-            f"The file has {len(data):,} bytes; {limits.file_bytes:,} are allowed.",
+            f"The file has more than {limits.file_bytes:,} bytes.",
         )
     if not data.strip(b"\x00\xef\xbb\xbf\xff\xfe \t\r\n"):
         raise refusal(file_name, "file-empty", "There is nothing in the file.")

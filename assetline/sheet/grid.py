@@ -127,6 +127,8 @@ _NEUTRALISED = re.compile(rf"'(?=[{re.escape(FORMULA_STARTS)}])")
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ufeff]")
 _BLANKS = re.compile(r"[\u00a0\u2007\u202f\u3000]")
+# At the ends of a cell: blanks of all kinds, and characters without width, which are copied from web pages unseen.
+_UNSEEN = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u200e\u200f\u2060"
 
 
 def cut(text: str) -> str:
@@ -139,7 +141,8 @@ def clean(text: str) -> str:
     if text.isascii() and text.isprintable() and "'" not in text and "_x000D_" not in text:
         return text.strip()  # most cells, five times as fast
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("_x000D_", "")
-    return _NEUTRALISED.sub("", _BLANKS.sub(" ", _CONTROLS.sub(" ", text)).strip(), count=1).strip()
+    text = _BLANKS.sub(" ", _CONTROLS.sub(" ", text)).strip(_UNSEEN)
+    return _NEUTRALISED.sub("", text, count=1).strip(_UNSEEN)
 
 
 def neutral(text: str) -> str:

@@ -11,6 +11,7 @@ from assetline.sheet.columns import (
     CANONICAL,
     CHECKED_COLUMNS,
     COLUMNS,
+    FILES_COLUMN,
     PICTURE_COLUMN,
     RESULT_COLUMNS,
     TEXT_COLUMNS,
@@ -82,6 +83,8 @@ def _results(texts: tuple[str, ...]) -> range:
         return range(0)
     end = start + len(RESULT_COLUMNS)
     while end < len(texts) and PICTURE_COLUMN.fullmatch(header_key(texts[end])):
+        end += 1
+    if end < len(texts) and header_key(texts[end]) == header_key(FILES_COLUMN):
         end += 1
     return range(start, end)
 
@@ -194,10 +197,16 @@ def _nearly(grid: Grid, header: Header, index: int) -> Iterator[Problem]:
         yield _problem(grid, header, "header-synonym", (index, message))
         return
     missing = [column.name for column in COLUMNS if column.name not in header.canonical]
-    near = nearest(text, missing, NEARLY)
+    near = nearest(text, missing, NEARLY) or _swapped(text, missing)
     if near and not ("prompt" not in header.canonical and near == "prompt"):
         message = f'"{text}" is not a known column; it is carried as an own column.'
         yield _problem(grid, header, "header-nearly", (index, message), f'Did you mean "{near}"?')
+
+
+def _swapped(text: str, names: list[str]) -> str | None:
+    """The name with the same letters in another order (`heigth`, `stlye`), which is less near than `weight` is."""
+    key = header_key(text)
+    return next((name for name in names if key[:1] == name[0] and sorted(key) == sorted(header_key(name))), None)
 
 
 def _nameless(grid: Grid, header: Header, index: int) -> Iterator[Problem]:

@@ -55,7 +55,8 @@ def read_options(grid: Grid, catalogue: Catalogue, limits: Limits) -> tuple[Opti
     cost = reader.cell("max_cost")
     max_cost = None if cost.blank else to.decimal(cost, (0, MOST_COST_USD), reader.reporter("max_cost"))
     placed = [_placed(problem, numbers) for problem in (*found, *reader.problems)]
-    return Options(campaign, max_cost, defaults or PLAIN), [*grid.problems, *given.problems, *placed]
+    in_order = sorted([*given.problems, *placed], key=lambda problem: int(problem.cell[1:] or 0))
+    return Options(campaign, max_cost, defaults or PLAIN), [*grid.problems, *in_order]
 
 
 def _placed(problem: Problem, numbers: list[int]) -> Problem:

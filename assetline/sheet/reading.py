@@ -77,8 +77,9 @@ def read_sheet(file_name: str, data: bytes, catalogue: Catalogue, limits: Limits
     except SheetError as error:
         return Sheet(file_name, PurePath(file_name).stem, sha256, (), error.problems)
     if not grid.lines:
-        empty = file_problem(file_name, "file-empty", "There is nothing in the sheet.")
-        return Sheet(file_name, grid.name, sha256, (), (*grid.problems, empty), grid.encoding, grid.delimiter)
+        return Sheet(
+            file_name, grid.name, sha256, (), (*grid.problems, _empty(file_name, grid)), grid.encoding, grid.delimiter
+        )
     header, header_problems = find_header(grid)
     options, option_problems = read_options(grid.options, catalogue, limits) if grid.options else (Options(), [])
     rows, row_problems = _read_rows(Reading(grid, header, catalogue, limits, options.defaults))
@@ -95,6 +96,13 @@ def read_sheet(file_name: str, data: bytes, catalogue: Catalogue, limits: Limits
         header_row=header.line,
         merged_rows=_merged_rows(grid, header),
     )
+
+
+def _empty(file_name: str, grid: Grid) -> Problem:
+    if not grid.others:
+        return file_problem(file_name, "file-empty", "There is nothing in the sheet.")
+    message = f"There is nothing in the first worksheet. Others, which are not read: {', '.join(grid.others)}."
+    return file_problem(file_name, "file-empty", message, "Move the worksheet with the rows to the front.")
 
 
 def read_grid(file_name: str, data: bytes, limits: Limits) -> Grid:

@@ -9,11 +9,12 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import TypeVar
 
 from assetline.errors import SheetError
-from assetline.records import Outcome
+from assetline.records import Outcome, Problem
 from assetline.sheet.checked import (
     can_be_marked,
     is_remark,
@@ -23,7 +24,7 @@ from assetline.sheet.checked import (
     with_sep_line,
     workbook_extension,
 )
-from assetline.sheet.columns import RESULT_COLUMNS
+from assetline.sheet.columns import FILES_COLUMN, RESULT_COLUMNS, header_key
 from assetline.sheet.csv_cells import Record, read_text, records
 from assetline.sheet.files import file_kind
 from assetline.sheet.grid import Grid, Limits, neutral
@@ -33,6 +34,8 @@ from assetline.sheet.reading import DEFAULT_LIMITS, read_grid
 MOST_PICTURE_COLUMNS = 24  # of a row; where there are more, the last one says how many
 EXACT_DIGITS = 15  # of a number that a spreadsheet makes of a text that looks like one
 NOT_RUN = "not run"
+
+Written = TypeVar("Written")
 
 
 @dataclass(frozen=True)
@@ -45,34 +48,54 @@ class Link:
 
 @dataclass(frozen=True)
 class Facts:
-    """What became of one row: the texts of `RESULT_COLUMNS`, then a link for each picture."""
+    """What became of one row: the texts of `RESULT_COLUMNS`, a link for each picture, one for each channel's file."""
 
     texts: tuple[str, ...]
     links: tuple[Link, ...] = ()
+    files: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
 class Results:
-    """What became of the rows, by their number in the sheet; `width` picture columns hold every link."""
+    """What became of the rows, by their number in the sheet; `width` picture columns hold every link.
+
+    `with_files`: there is a column for the files that were cut for channels. `errors`: what kept a row from being run.
+    """
 
     by_row: Mapping[int, Facts]
     width: int = field(default=0)
+    with_files: bool = False
+    errors: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def header(self) -> tuple[str, ...]:
         """The names of the columns that are added."""
-        return (*RESULT_COLUMNS, *(f"picture {number}" for number in range(1, self.width + 1)))
+        pictures = (f"picture {number}" for number in range(1, self.width + 1))
+        return (*RESULT_COLUMNS, *pictures, *([FILES_COLUMN] if self.with_files else []))
+
+    def beside(self, header: Header) -> Results:
+        """With room for what an earlier run has written of rows that this one left out."""
+        return replace(
+            self, width=max(self.width, _earlier_width(header)), with_files=self.with_files or _had_files(header)
+        )
 
 
 def results_of(
-    outcomes: Iterable[Outcome], link: Callable[[str], str], decisions: Mapping[str, str] | None = None
+    outcomes: Iterable[Outcome],
+    link: Callable[[str], str],
+    decisions: Mapping[str, str] | None = None,
+    problems: Iterable[Problem] = (),
 ) -> Results:
-    """What a run came to, row by row. `link` turns a store key into an address, `decisions` are by request key."""
+    """What a run came to, row by row. `link` turns a store key into an address, `decisions` are by request key.
+
+    `problems`: the sheet's, of which the errors say why rows were left out.
+    """
     by_row: dict[int, list[Outcome]] = {}
     for outcome in outcomes:
         by_row.setdefault(outcome.row_number, []).append(outcome)
     facts = {number: _facts(found, link, decisions or {}) for number, found in by_row.items()}
-    return Results(facts, max((len(row.links) for row in facts.values()), default=0))
+    width = max((len(row.links) for row in facts.values()), default=0)
+    return Results(facts, width, any(row.files for row in facts.values()), _errors(problems))
 
 
 def write_results(file_name: str, data: bytes, results: Results, limits: Limits = DEFAULT_LIMITS) -> tuple[str, bytes]:
@@ -108,10 +131,30 @@ def _facts(outcomes: Sequence[Outcome], link: Callable[[str], str], decisions: M
         ", ".join(dict.fromkeys(filter(None, (decisions.get(outcome.request_key, "") for outcome in outcomes)))),
     )
     links = [Link(outcome.label, link(outcome.asset.original)) for outcome in outcomes if outcome.asset]
-    if len(links) > MOST_PICTURE_COLUMNS:
-        more = f"and {len(links) - MOST_PICTURE_COLUMNS + 1} more: see the contact sheet"
-        links = [*links[: MOST_PICTURE_COLUMNS - 1], Link(more)]
-    return Facts(texts, tuple(links))
+    files = (
+        Link(f"{outcome.label} {', '.join(file.channels)}", link(file.key))
+        for outcome in outcomes
+        if outcome.asset
+        for file in outcome.asset.renditions
+    )
+    return Facts(texts, _as_many_as_fit(links), _as_many_as_fit(list(files)))
+
+
+def _errors(problems: Iterable[Problem]) -> dict[int, str]:
+    """What is wrong with each row, a line for each error, with its cure."""
+    found: dict[int, list[str]] = {}
+    for problem in problems:
+        if problem.severity == "error" and problem.row:
+            told = f"{problem.message} {problem.fix}".strip()
+            found.setdefault(problem.row, []).append(f"{problem.column}: {told}" if problem.column else told)
+    return {number: "\n".join(texts) for number, texts in found.items()}
+
+
+def _as_many_as_fit(links: Sequence[Link]) -> tuple[Link, ...]:
+    if len(links) <= MOST_PICTURE_COLUMNS:
+        return tuple(links)
+    more = f"and {len(links) - MOST_PICTURE_COLUMNS + 1} more: see the contact sheet"
+    return (*links[: MOST_PICTURE_COLUMNS - 1], Link(more))
 
 
 _TROUBLE = {"duplicate", "rejected", "failed", "canceled"}
@@ -125,20 +168,34 @@ def _status(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def earlier(cells: Sequence[str], header: Header) -> list[str]:
-    """What an earlier run has written of a row; `not run` where none has."""
-    texts = [cells[index] if index < len(cells) else "" for index in header.results]
-    return texts if any(texts) else [NOT_RUN]
+def in_place(written: Sequence[Written], header: Header, results: Results, blank: Written) -> list[Written]:
+    """What an earlier run has written of a row, under the columns of this one: the files for channels stay the last."""
+    had_files = _had_files(header) and len(written) == len(header.results)
+    pictures, files = (written[:-1], written[-1:]) if had_files else (written, ())
+    gap = len(RESULT_COLUMNS) + results.width - len(pictures)
+    return [*pictures, *[blank] * gap, *files]
 
 
-def earlier_width(header: Header) -> int:
+def _earlier_width(header: Header) -> int:
     """How many picture columns an earlier run has written."""
-    return max(len(header.results) - len(RESULT_COLUMNS), 0)
+    return max(len(header.results) - len(RESULT_COLUMNS) - _had_files(header), 0)
+
+
+def _had_files(header: Header) -> bool:
+    return bool(header.results) and header_key(header.texts[header.results[-1]]) == header_key(FILES_COLUMN)
+
+
+def _earlier(record: Record, header: Header, results: Results) -> list[str]:
+    cells = record.cells
+    texts = [cells[index] if index < len(cells) else "" for index in header.results]
+    written = in_place(texts, header, results, "") if any(texts) else []
+    error = results.errors.get(record.number, "")
+    return [NOT_RUN, error, *written[2:]] if error or not written else written
 
 
 def _in_text(file_name: str, data: bytes, header: Header, results: Results) -> bytes:
     text = read_text(file_name, data)
-    results = Results(results.by_row, max(results.width, earlier_width(header)))
+    results = results.beside(header)
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=text.delimiter)
     for record in records(text):
@@ -158,22 +215,25 @@ def _with_results(record: Record, header: Header, results: Results) -> Iterator[
     if record.number == header.line:
         return chain(padded, results.header)
     facts = results.by_row.get(record.number)
-    added = list(_in_cells(facts)) if facts else earlier(record.cells, header)
+    added = list(_in_cells(facts, results)) if facts else _earlier(record, header, results)
     return chain(padded, added, [""] * (len(results.header) - len(added)))
 
 
-def _in_cells(facts: Facts) -> Iterator[str]:
+def _in_cells(facts: Facts, results: Results) -> Iterator[str]:
     """The texts as CSV: a long number with the sign that keeps a spreadsheet from shortening it."""
     for text in facts.texts:
         yield f"'{text}" if text.isdecimal() and len(text) > EXACT_DIGITS else text
     yield from (link.target or link.text for link in facts.links)
+    yield from [""] * (results.width - len(facts.links))
+    if results.with_files:
+        yield "\n".join(f"{file.text}: {file.target}" if file.target else file.text for file in facts.files)
 
 
 def _as_text(grid: Grid, header: Header, results: Results) -> bytes:
     """A workbook's rows as CSV, from its header on."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    results = Results(results.by_row, max(results.width, earlier_width(header)))
+    results = results.beside(header)
     for line in grid.lines:
         record = Record(line.number, tuple(raw.text for raw in line.cells))
         if line.number >= header.line and not is_remark(record, header):

@@ -17,11 +17,11 @@ from openpyxl import load_workbook
 from openpyxl.styles import Font, PatternFill
 from openpyxl.worksheet.hyperlink import Hyperlink
 
-from assetline.sheet.checked_xlsx import AUTHOR, MARKING_FAULTS, OUR_COLOURS, with_values, worksheet_part, write_texts
+from assetline.sheet.checked_xlsx import AUTHOR, MARKING_FAULTS, OUR_COLOURS, with_values, write_texts
 from assetline.sheet.files import damaged
 from assetline.sheet.grid import Grid, letters
 from assetline.sheet.header import Header
-from assetline.sheet.results import NOT_RUN, Facts, Link, Results, earlier_width
+from assetline.sheet.results import NOT_RUN, Facts, Link, Results, in_place
 
 MOST_LINKS = 65_530  # of one worksheet: Excel calls a file with more damaged
 LONGEST_LINK = 2_079  # characters, likewise
@@ -43,7 +43,7 @@ def add_results(file_name: str, data: bytes, place: tuple[Grid, Header], results
             _add(sheet, place, results, before)
             out = io.BytesIO()
             workbook.save(out)
-            return with_values(out.getvalue(), worksheet_part(workbook, sheet), grid)
+            return with_values(out.getvalue(), workbook, grid)
     except MARKING_FAULTS as fault:
         raise damaged(file_name) from fault
 
@@ -80,7 +80,7 @@ def _clear(sheet: Any, grid: Grid, header: Header) -> None:
 def _add(sheet: Any, place: tuple[Grid, Header], results: Results, before: dict[int, list[Link]]) -> None:
     grid, header = place
     first = _first_column(grid, header)
-    results = Results(results.by_row, max(results.width, earlier_width(header)))
+    results = results.beside(header)
     write_texts(sheet, header.line, first, results.header)
     beside = sheet.cell(header.line, max(first - 1, 1))
     for index in range(len(results.header)):
@@ -91,15 +91,32 @@ def _add(sheet: Any, place: tuple[Grid, Header], results: Results, before: dict[
     links = 0
     for number, written in before.items():
         facts = results.by_row.get(number)
-        cells = _cells(facts) if facts else written
+        cells = _cells(facts, results) if facts else _earlier(written, header, results, number)
         write_texts(sheet, number, first, [cell.text for cell in cells])
         for index, cell in enumerate(cells):
             if cell.target and links < MOST_LINKS and _link(sheet.cell(number, first + index), cell.target):
                 links += 1
 
 
-def _cells(facts: Facts) -> Sequence[Link]:
-    return [*(Link(text) for text in facts.texts), *facts.links]
+def _cells(facts: Facts, results: Results) -> Sequence[Link]:
+    gap = [Link("")] * (results.width - len(facts.links))
+    files = [_together(facts.files)] if results.with_files else []
+    return [*(Link(text) for text in facts.texts), *facts.links, *gap, *files]
+
+
+def _earlier(written: list[Link], header: Header, results: Results, number: int) -> list[Link]:
+    """What an earlier run has written; of a row that could not be run now, what is wrong with it."""
+    kept = in_place(written, header, results, Link(""))
+    error = results.errors.get(number, "")
+    return [Link(NOT_RUN), Link(error), *kept[2:]] if error else kept
+
+
+def _together(files: Sequence[Link]) -> Link:
+    """The files of a row in their one cell: it leads to the file, or to the folder where there are several."""
+    targets = [file.target for file in files if file.target]
+    folders = {target.rpartition("/")[0] for target in targets}
+    folder = f"{folders.pop()}/" if len(folders) == 1 else ""
+    return Link("\n".join(file.text for file in files), targets[0] if len(targets) == 1 else folder)
 
 
 def _first_column(grid: Grid, header: Header) -> int:

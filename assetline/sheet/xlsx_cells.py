@@ -40,7 +40,8 @@ def _read_grid(file_name: str, archive: zipfile.ZipFile, limits: Limits) -> Grid
     options = next((sheet for sheet in visible if sheet.title.strip().casefold() == OPTIONS), None)
     sheets = [sheet for sheet in visible if sheet is not options]
     if not sheets:
-        raise refusal(file_name, "no-visible-sheet", "The workbook has no visible worksheet.")
+        beside = f" beside {options.title}" if options else ""
+        raise refusal(file_name, "no-visible-sheet", f"The workbook has no visible worksheet{beside}.")
     cells = Cells(package, read_texts(archive, package.texts_part, limits))
 
     def grid(sheet: Worksheet) -> Grid:

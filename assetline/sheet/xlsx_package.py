@@ -23,13 +23,24 @@ TIME_FORMATS = {18, 19, 20, 21, 32, 33, 45, 47}
 DURATION_FORMATS = {46}
 
 _LITERAL = re.compile(r"\"[^\"]*\"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]", re.IGNORECASE)
+_PERCENT = re.compile(r"[#,0]*0(?:\.(0{1,9}))? ?%")
 _ZEROS = re.compile(r"0{1,80}")
 
 MOST_OPEN_TAGS = 10_000  # at a time; no part of a workbook nests deeper than twenty
 MOST_PLAN_TAGS = 500_000  # of each part but worksheets and shared texts
 
 Attributes = dict[str, str]
-Format = Literal["date", "time", "duration"] | int  # an int: so many digits, with zeros before them
+
+
+@dataclass(frozen=True)
+class Percentage:
+    """The format of a number that is shown a hundred times as large, with a percent sign."""
+
+    decimals: int
+
+
+# A whole number: so many digits, with zeros before them. A percentage: with so many decimals.
+Format = Literal["date", "time", "duration"] | int | Percentage
 
 
 class OversizedError(Exception):
@@ -191,11 +202,15 @@ def _format(number: int, code: str) -> Format | None:
             (DATE_FORMATS, "date"),
             (TIME_FORMATS, "time"),
             (DURATION_FORMATS, "duration"),
+            ({9}, Percentage(0)),
+            ({10}, Percentage(2)),
         )
         return next((kind for numbers, kind in kinds if number in numbers), None)
     if _ZEROS.fullmatch(code):
         return len(code)
     plain = _LITERAL.sub("", code.partition(";")[0]).lower()
+    if found := _PERCENT.fullmatch(plain):
+        return Percentage(len(found[1] or ""))
     if re.search(r"\[[hms]+\]", plain):
         return "duration"
     if re.search(r"[dmy]", plain) and not re.search(r"[hs]", plain):

@@ -7,11 +7,11 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from xml.parsers import expat
 
 from assetline.sheet.grid import BLANK, MOST_COLUMNS, Limits, Line, Raw, column_index, cut
-from assetline.sheet.xlsx_package import Attributes, OversizedError, Package, Pieces, feed
+from assetline.sheet.xlsx_package import Attributes, OversizedError, Package, Percentage, Pieces, feed
 
 BLANK_ROWS = 100  # so many in a row end the sheet: formatted blank rows may reach down to row 1,048,576
 
@@ -20,6 +20,8 @@ TEXTS = ("str", "inlineStr")  # kinds of cells that hold their text themselves
 
 _EPOCH_1900, _EPOCH_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)  # noqa: DTZ001 - cells have no zone
 _LEAP_BUG = 60  # serial of 29 February 1900, which Excel has and the world had not
+EXACT = 10.0**15  # spreadsheets keep fifteen digits
+
 _DIGITS = "0123456789"
 _VALUE = re.compile(rb"<(?:\w+:)?(?:v>[^<\s]|is>)")
 _CELL = re.compile(rb"""\br=["'][A-Z]+(\d{1,8})["']""")
@@ -138,7 +140,7 @@ class _Rows:
         self.row: list[Raw] = []
         self.kind, self.style, self.formula = "", "", False
         self.value: list[str] | None = None
-        self.wanted = False
+        self.wanted = self.reading = False
         self.columns: dict[str, int] = {}
 
     def start(self, tag: str, attributes: Attributes) -> None:
@@ -150,7 +152,9 @@ class _Rows:
             self.value, self.formula = None, False
         elif name in {"v", "t"}:
             self.value = [] if self.value is None else self.value
-            self.wanted = True
+            self.wanted = not self.reading
+        elif name == "rPh":
+            self.reading = True
         elif name == "f":
             self.formula = True
         elif name == "row":
@@ -166,6 +170,8 @@ class _Rows:
             self.take_cell()
         elif name in {"v", "t"}:
             self.wanted = False
+        elif name == "rPh":
+            self.reading = False
         elif name == "row":
             self.take_row()
 
@@ -238,6 +244,8 @@ class Cells:
         shown = self.package.formats.get(int(style)) if style else None
         if isinstance(shown, str):
             return self._moment(float(value), shown)
+        if isinstance(shown, Percentage):
+            return Raw(_percent(float(value), shown), "number")
         text = value.strip()
         return Raw(plain(int(text) if text.isdecimal() else float(text), shown or 0), "number")
 
@@ -262,6 +270,14 @@ def _clock(moment: time) -> Raw:
 
 def _date(moment: datetime) -> Raw:
     return Raw(str(moment) if moment.time() != time() else moment.date().isoformat(), "date")
+
+
+def _percent(value: float, shown: Percentage) -> str:
+    """`0.125` formatted `0%` is `13%`: half is rounded up, as spreadsheets do."""
+    if not abs(value) < EXACT:
+        return plain(value)
+    hundredfold = Decimal(f"{value:.15g}") * 100
+    return f"{hundredfold.quantize(Decimal(1).scaleb(-shown.decimals), ROUND_HALF_UP):f}%"
 
 
 def plain(value: float, digits: int = 0) -> str:

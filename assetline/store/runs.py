@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from assetline.errors import ObjectMissing, StoreError
+from assetline.errors import ObjectMissing
 from assetline.run_records import RunRecord
 from assetline.store import Store
 from assetline.store.layout import run_prefix, runs_prefix
@@ -16,12 +16,16 @@ RUN_RECORD = "run.json"
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run's place in the store: `prefix` ends with a slash. `record` is None while it has no `run.json`."""
+    """A run's place in the store: `prefix` ends with a slash. `record` is None while it has no `run.json`.
+
+    `fault` says what is wrong with a `run.json` that cannot be read.
+    """
 
     campaign: str
     run_id: str
     prefix: str
     record: RunRecord | None
+    fault: str = ""
 
 
 def finished_run_ids(store: Store, campaign: str) -> frozenset[str]:
@@ -31,7 +35,7 @@ def finished_run_ids(store: Store, campaign: str) -> frozenset[str]:
 
 
 def find_runs(store: Store, campaign: str = "") -> list[StoredRun]:
-    """The runs of a campaign, or of all, newest first. Raises StoreUnreachable, StoreError (an unreadable record)."""
+    """The runs of a campaign, or of all, newest first; a damaged one is among them. Raises StoreError."""
     names: dict[tuple[str, str], bool] = {}
     for key in store.list(runs_prefix(campaign) if campaign else "campaigns/"):
         parts = key.split("/")
@@ -44,13 +48,13 @@ def find_runs(store: Store, campaign: str = "") -> list[StoredRun]:
 
 def _stored(store: Store, campaign: str, run_id: str, *, whole: bool) -> StoredRun:
     prefix = run_prefix(campaign, run_id)
-    return StoredRun(campaign, run_id, prefix, _read(store, prefix + RUN_RECORD) if whole else None)
-
-
-def _read(store: Store, key: str) -> RunRecord | None:
+    run = StoredRun(campaign, run_id, prefix, None)
+    if not whole:
+        return run
     try:
-        return RunRecord.model_validate_json(store.get(key).data)
+        return replace(run, record=RunRecord.model_validate_json(store.get(prefix + RUN_RECORD).data))
     except ObjectMissing:
-        return None
-    except ValidationError as error:
-        raise StoreError(f"{store.uri_of(key)} is no run record that this version can read.") from error
+        return run
+    except ValidationError:
+        fault = f"{store.uri_of(prefix + RUN_RECORD)} is no run record that this version can read."
+        return replace(run, fault=f"{fault} The pictures are safe: running the same sheet again writes a new record.")

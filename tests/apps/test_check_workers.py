@@ -117,7 +117,7 @@ def test_plan_takes_its_minutes_from_the_ledger_where_there_is_one_and_makes_non
         learned = assetline("plan", "tent.csv", "--lane", worker.url, "--json").json
         found = assetline("plan", "tent.csv", "--lane", worker.url)
     assert ("learned", 3.5) == (learned["minutes_are"], learned["minutes"])
-    assert "3 pictures, about 3.5 min (from earlier runs)" in found.out
+    assert "3 pictures, about 3.5 min (from earlier runs)\n  time: 3 to 4 min (from earlier runs)\n" in found.out
 
 
 def test_a_ledger_that_cannot_be_read_leaves_a_guess(assetline: Assetline) -> None:

@@ -103,6 +103,7 @@ def test_plan_json_has_exactly_the_keys_that_are_promised(assetline: Assetline) 
             }
         ],
         "minutes": found.json["minutes"],
+        "minutes_range": found.json["minutes_range"],
         "minutes_are": "guess",
         "cost_usd": {"low": 0.0, "high": 0.0},
         "dearest_rows": found.json["dearest_rows"],

@@ -122,7 +122,10 @@ def test_no_cap_no_overflow(assetline: Assetline, api: FakeReplicate) -> None:
         command = ("tents.csv", "--lane", worker.url, "--overflow", "40s")
         planned = assetline("plan", *command)
         found = assetline("run", *command, "--direct", "--json")
-    said = "  overflow: nothing goes to Replicate (the GPUs alone need about 1.2 min, 0.67 are allowed)"
+    said = (
+        "  overflow: nothing goes to Replicate (the GPUs alone need about 1.2 min, 0.67 are allowed); 6 pictures could go, "
+        "but the caps leave too little for one (--max-cost, ASSETLINE_MAX_COST...)"
+    )
     assert said in planned.out.splitlines()
     assert (0, ["http"] * 6, []) == (found.code, lanes(found), api.asked)
 
@@ -139,6 +142,20 @@ def test_plan_says_how_many_will_probably_go_and_for_how_much(assetline: Assetli
     assert said in found.out.splitlines()
     told = ("pictures", "most", "minutes", "limit_minutes")
     assert (3, 6, 1.2, 0.67) == tuple(facts["overflow"][name] for name in told)
+
+
+def test_plan_says_what_of_the_overflow_the_caps_keep_back(assetline: Assetline) -> None:
+    write("tents.csv", SHEET)
+    with FakeComfyUI() as worker:
+        found = assetline("plan", "tents.csv", "--lane", worker.url, "--overflow", "40s", "--max-cost", "0.125")
+    assert "if workers fail or are slower, 2 pictures for 0.0121 USD at most, the caps keep back 4 more\n" in found.out
+
+
+def test_plan_says_where_no_model_at_replicate_makes_the_same_pictures(assetline: Assetline) -> None:
+    write("lora.csv", "id,prompt,size,workflow,lora\nTENT,a red tent,1024x1024,sdxl-lora,house-style.safetensors\n")
+    with FakeComfyUI() as worker:
+        found = assetline("plan", "lora.csv", "--lane", worker.url, "--overflow", "1s", "--max-cost", "1")
+    assert "are allowed); no model there makes the same pictures\n" in found.out
 
 
 def test_overflow_costs_money_so_that_somebody_must_agree(assetline: Assetline, api: FakeReplicate) -> None:

@@ -64,6 +64,15 @@ def flow_runs(api_url: str) -> dict[str, str]:
     return {run["name"]: run["state_name"] for run in answer.json()}
 
 
+def press_cancel(api_url: str, name: str) -> None:
+    """What the button of that name does in Prefect's UI."""
+    newest = {"limit": 1, "sort": "START_TIME_DESC", "flow_runs": {"name": {"any_": [name]}}}
+    [run] = httpx.post(f"{api_url}/flow_runs/filter", json=newest, timeout=30).json()
+    asked = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    answer = httpx.post(f"{api_url}/flow_runs/{run['id']}/set_state", json=asked, timeout=30)
+    assert "ACCEPT" == answer.json()["status"]
+
+
 def strange(found: Ended) -> list[str]:
     """Lines on stderr that are neither progress nor summary."""
     ends = ("  failed: ", "  Stopped before ", "  Contact sheet: /", "  Your sheet with the results: /")
@@ -106,6 +115,19 @@ def test_a_run_that_is_terminated_ends_as_a_direct_one_does(prefect_api: str) ->
     assert (130, []) == (found.code, strange(found))
     assert 1 == found.json["counts"]["canceled"]
     assert flow_runs(prefect_api)["stopped"] in {"Crashed", "Cancelled"}
+
+
+def test_cancel_in_prefects_ui_ends_a_run_as_ctrl_c_does(prefect_api: str) -> None:
+    sheet = write("cancel.csv", "id,prompt,workflow,size,variants\nA,a tent,sd15-txt2img,64x64,3\n")
+    with FakeComfyUI(MODELS) as worker:
+        worker.hold()
+        process = start("run", sheet, "--lane", worker.url, "--json", PREFECT_API_URL=prefect_api)
+        wait_until(lambda: worker.engine.running, "the prompt")
+        press_cancel(prefect_api, "cancel")
+        found = ended(process)
+        assert (None, []) == (worker.engine.running, worker.engine.pending)
+    assert (130, [], 3) == (found.code, strange(found), found.json["counts"]["canceled"])
+    assert "Cancelled" == flow_runs(prefect_api)["cancel"]
 
 
 def test_a_configured_server_that_does_not_answer_ends_6_with_the_remedy(

@@ -90,6 +90,16 @@ def test_an_interrupt_before_anything_is_made_says_how_to_go_on() -> None:
     assert "four: 0 pictures made, 4 not made (" in found.err
 
 
+def test_an_interrupt_before_the_run_says_that_the_same_command_goes_on() -> None:
+    with FakeComfyUI(MODELS) as worker:
+        worker.fault("GET /object_info", "hang")
+        process = start("check", write("four.csv", FOUR), "--lane", worker.url)
+        wait_until(lambda: "GET /object_info" in worker.paths(), "the check's question to the worker")
+        process.send_signal(signal.SIGINT)
+        found = ended(process)
+    assert (130, "Interrupted. The same command goes on where it stopped.\n") == (found.code, found.err)
+
+
 @pytest.mark.parametrize("command", ["workflows list", "runs"])
 def test_a_pipe_that_closes_early_is_no_error(command: str) -> None:
     """`assetline runs | true`."""

@@ -287,9 +287,11 @@ def test_a_run_without_its_record_is_not_finished(assetline: Assetline, ran: lis
     assert assetline("runs").out.splitlines()[1].split()[:3] == [ran[2], "some", "-"]
 
 
-def test_a_record_that_cannot_be_read_ends_6_and_names_the_file(assetline: Assetline, ran: list[str]) -> None:
+def test_the_status_of_a_run_whose_record_cannot_be_read_ends_6_and_names_the_file(
+    assetline: Assetline, ran: list[str]
+) -> None:
     record = Path(f"assets/campaigns/some/runs/{ran[2]}/run.json")
     record.write_text("{}")
-    found = assetline("runs")
+    found = assetline("status")
     assert (6, "") == (found.code, found.out)
     assert record.resolve().as_uri() in found.err

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from fakes.outcomes import a_campaign, a_run, a_thumbnail, an_asset, an_outcome
+from fakes.outcomes import a_campaign, a_rendition, a_run, a_thumbnail, an_asset, an_outcome
 
+from assetline.catalogue import Channel
 from assetline.contact_sheet import write_contact_sheet
 from assetline.records import Outcome
 from assetline.timeline import Happening, Recorder, Timeline
@@ -61,6 +62,9 @@ def watched(browser: sync_api.Browser) -> Iterator[Watched]:
     context.close()
 
 
+STORY = Channel(name="story", width=1080, height=1920, render=(792, 1408), source="test", cover=(269, 0, 384, 0))
+
+
 def on_disk(outcomes: list[Outcome], store: Path, timeline: Timeline | None = None) -> str:
     """Write the sheet where a run writes it, with the originals of the first row beside it; its file:// address."""
     folder = store / "campaigns/spring/runs/20261122T014500Z-ab12cd"
@@ -70,7 +74,7 @@ def on_disk(outcomes: list[Outcome], store: Path, timeline: Timeline | None = No
             original = store / outcome.asset.original
             original.parent.mkdir(parents=True, exist_ok=True)
             original.write_bytes(a_thumbnail(outcome) or b"")
-    (path,) = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, folder, timeline)
+    (path,) = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, folder, timeline, channels={"story": STORY})
     return path.as_uri()
 
 
@@ -258,3 +262,96 @@ def test_the_lanes_scroll_inside_a_phone(watched: Watched, tmp_path: Path) -> No
     page.goto(on_disk([an_outcome()], tmp_path, lanes()))
     page.locator(".lanes summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+# --- files for channels
+
+
+def stories(*rows: str) -> list[Outcome]:
+    """A picture of 800x1408 for each row, with a story's file from its middle, and a square without a file."""
+    asset = {
+        "width": 800,
+        "height": 1408,
+        "renditions": (a_rendition("story"), a_rendition("ad", box=(0, 0, 800, 1408))),
+    }
+    made = [an_outcome(n, row=row, asset=an_asset(row, n, **asset)) for n, row in enumerate(rows, start=1)]
+    return [*made, an_outcome(90, row=rows[0])]
+
+
+def drawn(page: sync_api.Page) -> list[float] | None:
+    """The safe area that is on the screen, in px of the picture it lies on; None where none is drawn."""
+    return page.evaluate(
+        """() => {
+          const frame = document.getElementById("frame");
+          if (frame.hasAttribute("hidden")) return null;
+          const safe = frame.querySelector(".safe");
+          const [matrix, box, image] = [safe.getScreenCTM(), safe.getBBox(), frame.parentElement.querySelector("img")];
+          const [place, width, height] = [image.getBoundingClientRect(), image.naturalWidth, image.naturalHeight];
+          const scale = Math.min(place.width / width, place.height / height);
+          const shown = [place.x + (place.width - width * scale) / 2, place.y + (place.height - height * scale) / 2];
+          const whole = 800 / width / scale;
+          return [[box.x, box.y], [box.x + box.width, box.y + box.height]].flatMap(([x, y]) => {
+            const point = new DOMPoint(x, y).matrixTransform(matrix);
+            return [(point.x - shown[0]) * whole, (point.y - shown[1]) * whole];
+          });
+        }"""
+    )
+
+
+SAFE = [pytest.approx(side, abs=4) for side in (4, 197.3, 796, 1126.4)]  # the preview is 5 px of the picture a pixel
+
+
+def test_the_safe_area_lies_where_the_channel_leaves_it_for_pointer_and_keyboard(
+    watched: Watched, tmp_path: Path
+) -> None:
+    page = watched.page
+    page.goto(on_disk(stories("A"), tmp_path))
+    assert drawn(page) is None
+    page.locator(".shot").first.hover()
+    assert drawn(page) == SAFE
+    page.get_by_label("Search this page").hover()
+    assert drawn(page) is None
+    page.locator(".shot").first.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "story"
+    assert drawn(page) == SAFE
+    page.locator(".shot").nth(1).focus()
+    assert drawn(page) is None
+    assert watched.complaints == []
+
+
+def test_in_the_big_view_a_safe_area_stays_from_picture_to_picture_until_it_is_taken_away(
+    watched: Watched, tmp_path: Path
+) -> None:
+    page = watched.page
+    page.goto(on_disk(stories("A", "A"), tmp_path))
+    page.locator(".shot").first.click()
+    button = page.get_by_role("button", name="Safe area of story")
+    button.click()
+    assert drawn(page) == SAFE
+    sync_api.expect(page.locator("#view-facts .files")).to_contain_text("story 1080×1920 JPEG · 262 kB")
+    page.locator("#view-picture").click()
+    assert drawn(page) == SAFE, "actual size"
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(button).to_have_attribute("aria-pressed", "true")
+    assert drawn(page) == SAFE
+    page.keyboard.press("ArrowRight")
+    assert drawn(page) is None, "the square has no such file"
+    page.keyboard.press("ArrowRight")
+    button.click()
+    assert drawn(page) is None
+    assert watched.complaints == []
+
+
+def test_a_channels_file_is_linked_beside_the_sheet_and_named_where_it_cannot_be_reached(
+    watched: Watched, tmp_path: Path
+) -> None:
+    page = watched.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(on_disk(stories("A", "ELSEWHERE"), tmp_path))
+    key = a_rendition("story").key
+    assert page.locator(".files a").first.evaluate("link => link.href") == (tmp_path / key).as_uri()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    page.locator(".shot").nth(2).click()
+    sync_api.expect(page.locator("#view-facts .files code").first).to_have_text(f"file:///srv/assets/{key}")
+    assert page.locator("#view-facts .files a[href]").count() == 0

@@ -58,3 +58,15 @@ def test_an_address_that_must_not_get_the_token_is_named(assetline: Assetline, m
     monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
     [(verdict, words, _)] = lines(assetline("doctor", "--json"), "replicate")
     assert ("fail", "REPLICATE_BASE_URL must begin with https://: the token is sent there.") == (verdict, words)
+
+
+@pytest.mark.parametrize("ledger", ["sqlite:////nowhere/at/all.db", "postgresql://me:word@127.0.0.1:1/books"])
+def test_a_ledger_that_cannot_be_used_is_told_without_a_token_and_fails_only_what_spends(
+    assetline: Assetline, monkeypatch: pytest.MonkeyPatch, ledger: str
+) -> None:
+    monkeypatch.setenv("ASSETLINE_LEDGER", ledger)
+    free, paying = assetline("doctor", "--json", "--lane", "fpo"), assetline("doctor", "--json", "--lane", "replicate")
+    assert [("warn", "Set ASSETLINE_LEDGER.")] == [(one, mend) for one, _, mend in lines(free, "ledger")]
+    assert [("fail", "Set ASSETLINE_LEDGER.")] == [(one, mend) for one, _, mend in lines(paying, "ledger")]
+    assert (0, 6) == (free.code, paying.code)
+    assert "word" not in free.out + free.err

@@ -18,6 +18,7 @@ from assetline.timeline import Happening, Recorder
 
 Assetline = Callable[..., Ended]
 RUN = "20261122T014500Z-9f3a1c"
+OTHER = "20261122T015500Z-0a0a0a"
 
 
 @pytest.fixture
@@ -82,6 +83,23 @@ def test_runs_tells_how_far_each_is(assetline: Assetline, bench: Bench) -> None:
     [_, line] = assetline("runs").out.splitlines()
     assert "312 of 400" in line
     assert line.endswith("paused")
+
+
+def test_a_damaged_record_is_named_and_the_other_runs_are_listed(assetline: Assetline, store: FolderStore) -> None:
+    store.put(f"campaigns/spring/runs/{OTHER}/run.json", b'{"campaign": "spr')
+    found = assetline("runs")
+    assert [OTHER, RUN] == [line.split()[0] for line in found.out.splitlines()[1:]]
+    assert (0, "damaged") == (found.code, found.out.splitlines()[1].split()[-1])
+    assert f"{OTHER}: file://" in found.err
+    assert "run.json is no run record that this version can read." in found.err
+    assert [True, False] == ["fault" in run for run in assetline("runs", "--json").json]
+    assert [6, 0] == [assetline("status", run).code for run in (OTHER, RUN)]
+
+
+def test_damaged_news_of_one_run_do_not_hide_the_others(assetline: Assetline, store: FolderStore) -> None:
+    store.put(f"campaigns/spring/runs/{RUN}/progress.json", b"{")
+    found = assetline("runs")
+    assert (0, [RUN]) == (found.code, [line.split()[0] for line in found.out.splitlines()[1:]])
 
 
 def test_status_json_has_the_progress(assetline: Assetline, bench: Bench) -> None:

@@ -7,9 +7,10 @@ import pytest
 from benchmarks.quote import WITHIN, campaign, house, measure
 
 QUICK = (2, 4, 6, 15, 19)  # workers alone, Replicate alone, both
+BIASED = 145  # told 18 % too long when a service's speed was learned from the nine that ended last, the slow ones
 
 
-@pytest.mark.parametrize("seed", QUICK)
+@pytest.mark.parametrize("seed", [*QUICK, BIASED])
 def test_the_minutes_are_within_what_is_promised(seed: int) -> None:
     found = measure(seed)
     assert abs(found.miss) <= WITHIN, found

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fakes.outcomes import a_campaign, a_run, a_thumbnail, an_asset, an_outcome
+from fakes.outcomes import a_campaign, a_rendition, a_run, a_thumbnail, an_asset, an_outcome
 from PIL import Image
 
+from assetline.catalogue import Channel
 from assetline.contact_sheet import paged, shown_of, write_contact_sheet
 from assetline.contact_sheet.montage import MOST_BYTES, montage
 from assetline.contact_sheet.page import MARKS
@@ -318,7 +319,7 @@ def test_the_lanes_over_time_are_a_closed_part_with_picture_and_table(tmp_path):
     page = Page(html)
     [details] = page.all("details", class_="lanes")
     assert "open" not in details
-    assert 1 == len(page.all("svg"))
+    assert 1 == len(page.all("svg", class_="timeline"))
     assert "Lanes 2 lanes worked 50 % of 4.0 s, 1 failure" in page.text
     assert "lane pictures share of the work seconds each loads loading (about) idle away failures" in page.text
     assert "gpu2:8188 1 50 % 2.0 - - 50 % - -" in page.text
@@ -342,7 +343,7 @@ def test_the_pages_policy_allows_the_style_inside_the_picture_and_no_other(tmp_p
 def test_only_the_first_page_shows_the_lanes(tmp_path):
     outcomes = a_campaign(300)
     pages = write_contact_sheet(a_run(outcomes), outcomes, lambda _outcome: None, tmp_path, lanes_of("fpo"))
-    assert [1, 0] == [page.read_text("utf-8").count("<svg") for page in pages]
+    assert [1, 0] == [page.read_text("utf-8").count('class="timeline"') for page in pages]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -375,3 +376,80 @@ def test_of_many_retired_rows_the_first_ones_have_a_picture() -> None:
     rows = [RetiredRow(row=f"R{n}", retired_in="r", outcomes=(an_outcome(n),)) for n in range(1, 100)]
     assert [outcome.row for outcome in shown_of(rows)] == [f"SKU{n:04d}" for n in range(1, 61)]
     assert shown_of([RetiredRow(row="R", retired_in="r", outcomes=(an_outcome(1, "failed"),))]) == []
+
+
+# --- files for channels
+
+
+def channel(name: str, cover: tuple[int, int, int, int] = (0, 0, 0, 0), width: int = 1080) -> Channel:
+    return Channel(name=name, width=width, height=1920, render=(792, 1408), source="test", cover=cover)
+
+
+CHANNELS = {
+    one.name: one for one in (channel("story", (269, 0, 384, 0)), channel("reel", (100, 54, 0, 0)), channel("ad"))
+}
+
+
+def files_of(tmp_path: Path, *files, **channels: Channel) -> tuple[Page, list[dict[str, str | None]]]:
+    """The page of one picture of 800x1408 with these files, and the links to them."""
+    outcomes = [an_outcome(asset=an_asset(width=800, height=1408, renditions=files))]
+    wanted = CHANNELS | channels
+    (path,) = write_contact_sheet(a_run(outcomes), outcomes, a_thumbnail, tmp_path, channels=wanted)
+    page = Page(path.read_text("utf-8"))
+    return page, [link for link in page.all("a") if "/channels/" in (link.get("href") or "")]
+
+
+def test_a_tile_names_its_files_for_channels_with_size_link_and_note(tmp_path):
+    key = "campaigns/spring/channels/Größe #1/50% off_story_1080x1920_00000001.jpg"
+    note = "Enlarged 2.4 times, so it looks soft."
+    page, [link] = files_of(tmp_path, a_rendition("story", "tiktok_cover", key=key, note=note))
+    assert link["href"] == "../../channels/Gr%C3%B6%C3%9Fe%20%231/50%25%20off_story_1080x1920_00000001.jpg"
+    assert link["title"] == "file:///srv/assets/" + key
+    assert f"story, tiktok_cover 1080×1920 JPEG · 262 kB {note}" in page.text
+    assert "1 file for channels" in page.text
+
+
+def test_a_picture_without_files_for_channels_has_no_list_of_them(tmp_path):
+    page = Page(html_of([an_outcome()], tmp_path))
+    assert page.all("ul", class_="files") == []
+    assert "for channels" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("names", "safe"),
+    [
+        (["story"], "4 197.3 796 1126.4"),  # 1408 / 1920 of 269 and of 1920 - 384, from the crop's own corner
+        (["reel"], "4 73.3 756.4 1408"),
+        (["story", "reel"], "4 197.3 756.4 1126.4"),  # one file: what is safe on both
+    ],
+)
+def test_the_safe_area_is_given_in_pixels_of_the_picture_that_is_shown(tmp_path, names, safe):
+    _, [link] = files_of(tmp_path, a_rendition(*names))
+    assert (link.get("data-cut"), link.get("data-safe")) == ("4 0 796 1408", safe)
+
+
+def test_where_a_channel_covers_nothing_only_the_cut_is_drawn_and_nothing_where_nothing_is_cut(tmp_path):
+    whole = a_rendition("ad", width=800, height=1408, box=(0, 0.4, 800, 1407.6))
+    _, [cut, uncut] = files_of(tmp_path, a_rendition("ad"), whole)
+    assert (cut.get("data-cut"), cut.get("data-safe")) == ("4 0 796 1408", None)
+    assert (uncut.get("data-cut"), uncut.get("data-safe")) == (None, None)
+
+
+@pytest.mark.parametrize("now", [channel("story", (269, 0, 384, 0), width=1200), channel("story")])
+def test_a_file_has_no_safe_area_of_a_channel_that_takes_another_size_by_now_or_covers_nothing(tmp_path, now):
+    _, [link] = files_of(tmp_path, a_rendition("story"), story=now)
+    assert (link.get("data-cut"), link.get("data-safe")) == ("4 0 796 1408", None)
+
+
+def test_channels_that_leave_nothing_safe_together_give_no_safe_area(tmp_path):
+    channels = {"story": channel("story", (1000, 0, 0, 0)), "reel": channel("reel", (0, 0, 1000, 0))}
+    _, [link] = files_of(tmp_path, a_rendition("story", "reel"), **channels)
+    assert link.get("data-safe") is None
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_channels_name_and_note_stay_text(text, tmp_path):
+    harmless, _ = files_of(tmp_path, a_rendition("x", note="n"))
+    page, _ = files_of(tmp_path, a_rendition(text, note=text, key=f"campaigns/spring/channels/{text}"))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in harmless.tags]
+    assert page.text.count(" ".join(text.split())) == 2

@@ -237,6 +237,22 @@ def test_cancelling_tells_the_backends_and_keeps_what_has_ended() -> None:
     assert [("R4", "canceled"), ("R5", "canceled")] == sorted(entry for entry in lane.log if entry[1] == "canceled")
 
 
+def test_what_is_taken_back_is_no_failure_of_the_lane_and_no_load_of_the_next() -> None:
+    events: list[LaneEvent] = []
+
+    async def main() -> None:
+        options = DispatchOptions(affinity=lambda _: "sdxl", listen=events.append)
+        dispatcher = Dispatcher([Lane(ScriptedBackend("a"), 2, 1)], options)
+        run = asyncio.create_task(dispatcher.run([planned(n) for n in range(10)], make, lambda _: None))
+        await asyncio.sleep(2.5)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+    run_virtual(main())
+    ended = [event.detail for event in events if event.kind == "failed"]
+    assert (["", ""], ["load"]) == (ended, [event.detail for event in events if event.kind == "began" and event.detail])
+
+
 # --- a worker that makes one picture at a time, with one more ahead
 
 

@@ -49,7 +49,7 @@ async def test_what_was_learned_is_kept_at_the_end_and_what_was_not_touched_is_l
     book = Book(GPU1, GPU2)
     async with learned_speeds(book, ["gpu1", "gpu2"]) as speeds:
         speeds.note("gpu2", "xl", 5.0, loaded=False)
-    assert [[Speed("gpu2", "xl", 4.0, None, 4)]] == book.kept
+    assert [[Speed("gpu2", "xl", 4.0, None, 4, 5.0)]] == book.kept
 
 
 async def test_nothing_is_written_where_nothing_was_learned() -> None:

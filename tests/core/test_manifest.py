@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from fakes.outcomes import a_campaign, a_run, an_asset, an_outcome
+from fakes.outcomes import a_campaign, a_rendition, a_run, an_asset, an_outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,6 +99,20 @@ def test_the_table_gives_links_where_a_producer_can_open_them():
     assert line["original"] == "https://cdn.test/campaigns/spring/assets/SKU0001/tote-bag_1024x1024_00000001.png"
     assert line["thumbnail"] == "https://cdn.test/campaigns/spring/thumbs/" + f"{1:064x}" + "/512.jpg"
     assert line["line"] == "2"
+
+
+def test_the_last_column_of_the_table_has_a_line_for_each_channels_file_and_the_lines_have_them_whole():
+    files = (a_rendition("story", "reel", key="channels/a.jpg"), a_rendition("feed", key="channels/b.jpg"))
+    outcomes = [an_outcome(asset=an_asset(renditions=files)), an_outcome(2), an_outcome(3, "failed")]
+    lines = table(manifest.manifest_csv(outcomes, lambda key: "https://cdn.test/" + key))
+    assert list(lines[0])[-1] == "channel_files"
+    assert [line["channel_files"] for line in lines] == [
+        "story, reel: https://cdn.test/channels/a.jpg\nfeed: https://cdn.test/channels/b.jpg",
+        "",
+        "",
+    ]
+    facts = json.loads(next(manifest.manifest_lines(outcomes)))
+    assert [file["channels"] for file in facts["asset"]["renditions"]] == [["story", "reel"], ["feed"]]
 
 
 @pytest.mark.parametrize(

@@ -54,19 +54,19 @@ def test_speeds_that_an_earlier_version_kept_of_the_lane_alone_say_nothing_of_a_
 
 
 def test_many_short_predictions_take_as_long_as_they_may_be_begun_in() -> None:
-    assert service_seconds([(1.0, 900)], "replicate") == pytest.approx(899 * EVERY_S + LATE)
+    assert service_seconds([(1.0, 1.5, 900)], "replicate") == pytest.approx(899 * EVERY_S + 1.5)
 
 
 def test_long_ones_take_as_long_as_so_many_at_once_need() -> None:
-    assert service_seconds([(60.0, 4 * MOST)], "replicate") == pytest.approx(4 * 60, rel=0.15)
+    assert service_seconds([(60.0, 65.0, 4 * MOST)], "replicate") == pytest.approx(4 * 60, rel=0.15)
 
 
 def test_a_few_long_ones_begin_one_after_the_other_and_end_together() -> None:
-    assert service_seconds([(60.0, 10)], "replicate") == pytest.approx(9 * EVERY_S + LATE * 60)
+    assert service_seconds([(60.0, 70.0, 10)], "replicate") == pytest.approx(9 * EVERY_S + 70)
 
 
 def test_long_ones_end_while_the_short_ones_behind_them_are_made() -> None:
-    assert service_seconds([(20.0, 5), (1.0, 400)], "replicate") == pytest.approx(404 * EVERY_S + LATE)
+    assert service_seconds([(20.0, 25.0, 5), (1.0, 2.0, 400)], "replicate") == pytest.approx(404 * EVERY_S + 2.0)
 
 
 def test_no_pictures_no_time() -> None:
@@ -78,3 +78,12 @@ def test_what_a_service_takes_says_nothing_of_the_cards_in_the_office() -> None:
     pace = Pace([Speed("gpu1", "sdxl", 20.0, 5.0, 50), *service])
     assert [20.0, 20.0] == [pytest.approx(pace.seconds("gpu1", affinity)) for affinity in ("new", "lora")]
     assert None is pace.seconds("gpu2", "lora")
+
+
+def test_how_slow_the_last_ones_are_is_taken_from_what_was_seen_and_guessed_only_where_nothing_was() -> None:
+    pace = Pace(
+        [Speed("replicate", "flux", 12.0, None, 40, slow_seconds=17.0), Speed("replicate", "sdxl", 4.0, None, 1)]
+    )
+    assert [17.0, LATE * 4.0, LATE * 8.0] == [
+        pace.slow_seconds("replicate", "replicate", model) for model in ("flux", "sdxl", "new")
+    ]

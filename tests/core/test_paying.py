@@ -10,10 +10,15 @@ import pytest
 from fakes.replicate_lane import MODELS, Time, ledger_at, planned, settings
 
 from assetline.backends.replicate.options import PaidScope
-from assetline.bootstrap.paying import ThriftyBackend
+from assetline.bootstrap.paying import ThriftyBackend, stored_meanwhile
+from assetline.bootstrap.planning import open_store, plan_sheet
 from assetline.errors import BackendUnavailable, BudgetRefused, LedgerUnreachable
 from assetline.ledger import Caps
 from assetline.records import ImageRequest
+from assetline.run_records import RunOptions
+from assetline.settings import Settings
+from assetline.store import PutOptions
+from assetline.store.layout import asset_key
 
 
 class Scripted(ThriftyBackend):
@@ -66,3 +71,13 @@ def test_what_overflows_is_tried_again_where_the_ledger_does_not_answer(tmp_path
         asyncio.run(Scripted(tmp_path, {mine.request.key: mine.request}).generate(mine, 1))
     with pytest.raises(LedgerUnreachable):
         asyncio.run(Scripted(tmp_path).generate(mine, 1))
+
+
+def test_a_picture_that_another_run_has_stored_meanwhile_is_at_hand() -> None:
+    Path("spring.csv").write_text("id,prompt,size\nTENT,a red tent,128x128\nMUG,a mug,128x128\n")
+    options, settings_ = RunOptions(lanes=("fpo",), store="assets"), Settings()
+    planning = plan_sheet("spring.csv", options, settings_)
+    tent, mug = planning.plan.requests
+    open_store("assets", settings_).put(asset_key("spring", tent, "png"), b"the picture", PutOptions(metadata={}))
+    found = [stored_meanwhile(planning, options, settings_, request) for request in (tent, mug)]
+    assert [b"the picture", None] == found

@@ -303,6 +303,7 @@ def test_progress_counts_each_request_once_and_ends_at_the_total(store: FolderSt
         (Progress(total=2000), "0 of 2,000"),
         (Progress(total=5, done=5, made=5, seconds=2.0), "5 of 5, 2.5/s"),
         (Progress(total=5, done=5), "5 of 5"),
+        (Progress(total=40, done=12, made=12, seconds=300.0), "12 of 40, 2.4/min, 12 min left"),
         (
             Progress(total=9000, done=1000, rejected=3, made=1000, seconds=1000.0),
             "1,000 of 9,000, 3 rejected, 1.0/s, 2 h 13 min left",

@@ -115,11 +115,17 @@ class Counting(FolderStore):
         return super().put(key, data, options)
 
 
-def test_half_a_minute_costs_four_small_writes_and_one_of_the_timeline(tmp_path):
+def test_the_first_half_minute_costs_four_small_writes_and_as_many_of_the_timeline(tmp_path):
     store = Counting(tmp_path)
     Desk(store).look(*[lambda _desk: None] * (TIMELINE_EVERY - 1))
     assert 4 == store.puts.count("progress.json") == -(-TIMELINE_EVERY // NEWS_EVERY)
-    assert 1 == store.puts.count("timeline.json")
+    assert 4 == store.puts.count("timeline.json")
+
+
+def test_each_further_half_minute_costs_one_of_the_timeline(tmp_path):
+    store = Counting(tmp_path)
+    Desk(store).look(*[lambda _desk: None] * (3 * TIMELINE_EVERY - 1))
+    assert 4 + 2 == store.puts.count("timeline.json")
 
 
 def test_it_pauses_and_goes_on_as_it_is_told_and_says_so_at_once(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import io
 import os
 import threading
@@ -66,6 +67,19 @@ def renditions(store: FolderStore, sheet: str, backend: PictureBackend) -> list[
 def test_a_run_stores_and_records_a_file_for_every_channel(store: FolderStore) -> None:
     sheet = 'id,prompt,channels\n1,a mug,"post, ad"\n2,a hat,64x64\n'
     assert renditions(store, sheet, PictureBackend()) == [[(100, 100), (50, 50)], []]
+
+
+def test_what_a_run_writes_for_people_links_the_files_and_knows_the_safe_areas(store: FolderStore) -> None:
+    sheet = "id,prompt,channels\n1,a mug,post\n2,a hat,\n"
+    post = CHANNELS["post"].model_copy(update={"cover": (10, 0, 0, 0)})
+    wanted = replace(job("prompt\nx\n", store, PictureBackend()), plan=planned(sheet), sheet_data=sheet.encode())
+    result = asyncio.run(run_campaign(replace(wanted, channels={"post": post}), lambda step: step, lambda _: None))
+    folder = store.root / "campaigns/spring/runs" / result.record.run_id
+    [key] = [file for file in files(store) if "/channels/" in file]
+    assert 'data-safe="0 6.4 64 64"' in (folder / "contact-sheet.html").read_text("utf-8")
+    for name in ("manifest.csv", "spring.results.csv"):
+        lines = list(csv.DictReader(io.StringIO((folder / name).read_text("utf-8-sig"))))
+        assert [line["channel_files"].endswith(f"post: {store.uri_of(key)}") for line in lines] == [True, False]
 
 
 def test_a_channel_that_is_added_makes_no_picture_again(store: FolderStore) -> None:

@@ -621,6 +621,7 @@ def test_the_quote_shares_work_between_lanes_and_counts_what_is_stored() -> None
             {"lane": "fpo", "requests": 1, "can_make": 1, "minutes": 0.0, "minutes_are": "guess"},
         ],
         "minutes": 0.4,
+        "minutes_range": {"low": 0.2, "high": 0.8},
         "minutes_are": "guess",
         "cost_usd": {"low": 0.0, "high": 0.0},
         "dearest_rows": [

@@ -156,6 +156,7 @@ def test_model_backend_and_lanes_decide_who_makes_it(
         (("replicate",), {}, ("lane-missing", "G2"), "Write a model such as flux-schnell"),
         (("replicate",), {"backend": "replicate"}, ("model-missing", "F2"), "Write one of sdxl, flux-schnell,"),
         (("replicate",), {"model": "flux-schnel"}, ("model-unknown", "F2"), 'Did you mean "flux-schnell"?'),
+        (("replicate",), {"model": "black-forest-labs/flux-schnel", "backend": "replicate"}, ("model-unknown", "F2"), '"flux-schnell"?'),
         (("comfyui",), {"model": "flux-shnell"}, ("model-unknown", "F2"), 'Did you mean "flux-schnell"?'),
         (("replicate",), {"model": "dall-e", "backend": "replicate"}, ("model-unknown", "F2"), "Known models: sdxl,"),
         (("replicate",), {"workflow": "imagen-4", "backend": "replicate"}, ("model-unknown", "E2"), "column model"),

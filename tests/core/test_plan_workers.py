@@ -272,8 +272,8 @@ def test_learned_speeds_give_the_faster_lane_more_and_are_said_to_be_learned() -
     affinity = fleet.affinity(made.requests[0])
     speeds = [Speed(GPU1, affinity, 30.0, 0.0, 9), Speed(GPU2, affinity, 10.0, 60.0, 9)]
     found = quote(made, [], {GPU1: "comfyui", GPU2: "comfyui"}, Known(fleet, Pace(speeds)))
-    assert [(4, 2.0, "learned"), (8, 2.3, "learned")] == [(l.requests, l.minutes, l.minutes_are) for l in found.lanes]  # noqa: E741
-    assert ("learned", 2.3) == (found.minutes_are, found.minutes)
+    assert [(4, 2.0, "learned"), (8, 2.33, "learned")] == [(l.requests, l.minutes, l.minutes_are) for l in found.lanes]  # noqa: E741
+    assert ("learned", 2.33) == (found.minutes_are, found.minutes)
 
 
 def test_a_lane_that_was_never_seen_is_taken_for_as_fast_as_others_were_and_without_any_it_is_a_guess() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from assetline.bootstrap.planning import (
     plan_sheet,
     read_source,
 )
+from assetline.bootstrap.running import open_job
+from assetline.catalogue import Channel
 from assetline.errors import OptionError, WorkflowError
 from assetline.run_records import RunOptions
 from assetline.settings import Settings, load_settings
@@ -63,13 +67,29 @@ def test_a_sheet_that_cannot_be_read_is_an_option_error(address: str, said: str)
     assert said == str(error.value)
 
 
-def test_a_file_over_the_limit_is_refused_before_it_is_read() -> None:
+def test_a_file_over_the_limit_is_a_problem_of_the_sheet_and_is_not_read_whole() -> None:
     with Path("huge.csv").open("wb") as file:
+        file.write(b"prompt\n")
         file.truncate(10**12)  # sparse: reading it would take all memory
-    with pytest.raises(OptionError) as error:
-        read_source("huge.csv", Settings())
-    said = "huge.csv has 1,000,000,000,000 bytes; the limit is 20,000,000 (ASSETLINE_MAX_SHEET_BYTES)."
-    assert said == str(error.value)
+    [problem] = plan_sheet("huge.csv", RunOptions(), Settings()).plan.problems
+    assert ("file-too-large", "The file has more than 20,000,000 bytes.") == (problem.code, problem.message)
+
+
+def test_a_run_knows_the_channels_of_its_sheet_for_their_safe_areas() -> None:
+    options, settings = RunOptions(lanes=("fpo",), store="assets"), Settings()
+
+    async def channels() -> Mapping[str, Channel]:
+        async with open_job(plan_sheet(write("spring.csv", SHEET), options, settings), options, settings) as job:
+            return job.channels
+
+    assert asyncio.run(channels())["instagram_story"].safe == (0, 269, 1080, 1536)
+
+
+def test_a_reference_image_over_the_limit_is_refused() -> None:
+    write("big.png", b"x" * 3_000)
+    sheet = write("spring.csv", "prompt,workflow,reference_image\na pose,sdxl-controlnet-pose,big.png\n")
+    [problem] = plan_sheet(sheet, RunOptions(), Settings(max_sheet_bytes=2_000)).plan.problems
+    assert problem.message.startswith("big.png has more than 2,000 bytes (ASSETLINE_MAX_SHEET_BYTES).")
 
 
 # --- store and lanes

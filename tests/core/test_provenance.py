@@ -296,9 +296,9 @@ def test_a_packet_that_carries_a_graph_goes_out_whole():
 
 
 def test_an_fpo_comp_does_not_claim_to_be_ai_s():
-    published = publish(encoded(picture(), "PNG"), "PNG", PublishFacts(KEY, source="digitalCreation"))
-    assert descriptions(published.data)[SOURCE_TYPE] == AI.replace("trainedAlgorithmicMedia", "digitalCreation")
-    assert published.marks == ("IPTC DigitalSourceType digitalCreation: written",)
+    published = publish(encoded(picture(), "PNG"), "PNG", PublishFacts(KEY, source="algorithmicMedia"))
+    assert descriptions(published.data)[SOURCE_TYPE] == AI.replace("trainedAlgorithmicMedia", "algorithmicMedia")
+    assert published.marks == ("IPTC DigitalSourceType algorithmicMedia: written",)
     assert b"trainedAlgorithmicMedia" not in published.data
 
 

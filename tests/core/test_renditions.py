@@ -27,6 +27,11 @@ CATALOGUE = load_catalogue(ROOT / "campaigns")
 WORKFLOWS = load_workflows(ROOT / "workflows")
 
 
+def test_each_channel_says_where_its_figures_are_from_and_which_of_them_are_assumed() -> None:
+    known = ("published: ", "assumed: ", "house format ", "ISO 216,")
+    assert [channel.name for channel in CATALOGUE.channels.values() if not channel.source.startswith(known)] == []
+
+
 def wanted(width: int, height: int, **more: object) -> Exact:
     return Exact.model_validate({"channels": ("feed",), "width": width, "height": height, **more})
 

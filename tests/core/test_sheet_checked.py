@@ -163,6 +163,34 @@ def test_a_checked_workbook_gives_the_same_result_and_its_formulas_still_have_va
     assert first.rows[0].parameters == {"steps": 20}
 
 
+def test_formulas_of_the_options_still_have_values() -> None:
+    def change(sheet: Any) -> None:
+        sheet.parent.create_sheet("Options").append(["variants", "=1+1"])
+
+    def calculated(xml: str) -> str:
+        return xml.replace("<f>1+1</f><v />", "<f>1+1</f><v>2</v>")
+
+    data = with_part(workbook([["prompt"], ["a hat"]], change), "xl/worksheets/sheet2.xml", calculated)
+    first, _, checked = check("c.xlsx", data)
+    assert (first.problems, [row.variants for row in first.rows]) == ((), [2])
+    assert read_sheet("c.xlsx", checked, CATALOGUE).rows == first.rows
+
+
+def test_a_formula_that_is_shown_as_a_percentage_keeps_its_number() -> None:
+    def change(sheet: Any) -> None:
+        sheet["B2"].number_format = "0%"
+
+    def calculated(xml: str) -> str:
+        return xml.replace("<f>1/5</f><v />", "<f>1/5</f><v>0.2</v>")
+
+    data = with_part(
+        workbook([["prompt", "off"], ["{off} off", "=1/5"]], change), "xl/worksheets/sheet1.xml", calculated
+    )
+    checked = check("c.xlsx", data)[2]
+    assert load_workbook(io.BytesIO(checked), data_only=True)["Campaign"]["B2"].value == 0.2
+    assert read_sheet("c.xlsx", checked, CATALOGUE).rows[0].extra == {"off": "20%"}
+
+
 def test_marks_go_when_the_cell_is_mended() -> None:
     _, checked = checked_workbook()
     book = load_workbook(io.BytesIO(checked))
@@ -184,6 +212,32 @@ def test_a_remark_in_a_workbook_is_text_and_never_a_formula() -> None:
     _, checked = write_checked("c.xlsx", data, [problem.model_copy(update={"column": ""})])
     cells = load_workbook(io.BytesIO(checked))["Campaign"][2]
     assert [(cell.value, cell.data_type) for cell in cells[-2:]] == [("=1+1", "s"), ("@x", "s")]
+
+
+def test_no_row_is_ok_where_an_error_of_the_header_keeps_all_of_them() -> None:
+    _, _, data = check("a.csv", b"prompt,a,A,size\na shoe,1,2,4:5\na hat,1,2,big\n")
+    twice = 'C1: Columns B ("a") and C ("A") mean the same.'
+    assert [row[4:] for row in table(data, ",")[1:]] == [
+        ["held", f"held by {twice}", "Rename or remove column C."],
+        ["error", 'size: "big" is not a size.', NO_SIZE],
+        ["error", twice, "Rename or remove column C."],
+    ]
+
+
+def test_a_wrong_option_is_named_beside_the_rows_that_it_holds() -> None:
+    def change(sheet: Any) -> None:
+        sheet.parent.create_sheet("Options").append(["variants", "many"])
+
+    marked = load_workbook(io.BytesIO(check("c.xlsx", workbook([["prompt"], ["a hat"]], change))[2]))["Campaign"]
+    assert marked["B2"].value == "held"
+    assert str(marked["C2"].value).startswith('held by Options!B1: "many" is not a whole number')
+
+
+def test_rows_that_have_lost_values_to_merged_cells_are_not_ok() -> None:
+    rows = [["prompt", "size"], ["a shoe", "4:5"], ["a hat", None], ["a bag", "1:1"]]
+    data = workbook(rows, lambda sheet: sheet.merge_cells("B2:B3"))
+    marked = load_workbook(io.BytesIO(check("c.xlsx", data)[2]))["Campaign"]
+    assert [marked.cell(row, 3).value for row in (2, 3, 4)] == ["error", "held", "ok"]
 
 
 def test_problems_that_others_found_are_written_too() -> None:

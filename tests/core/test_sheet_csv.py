@@ -83,3 +83,9 @@ def test_what_a_number_cell_would_change_stays_as_it_is() -> None:
 def test_blanks_of_all_kinds_go_and_curly_quotes_stay() -> None:
     rows = read_text("prompt\n\u00a0 a\u00a0\u201cred\u201d shoe \n").rows
     assert [row.prompt for row in rows] == ["a \u201cred\u201d shoe"]
+
+
+def test_characters_that_nobody_sees_are_no_text() -> None:
+    sheet = read_text("prompt,style\na shoe,\u200bMinimalist \u200b\n \u200b ,\u2060Minimalist\u200e\n")
+    assert told(sheet) == [("prompt-missing", "A3")]
+    assert [row.styles for row in sheet.rows] == [("minimalist",)] * 2

@@ -72,6 +72,14 @@ def test_a_name_that_is_nearly_known_is_a_warning() -> None:
     assert [problem.fix for problem in sheet.problems] == ['Did you mean "negative_prompt"?', 'Did you mean "sampler"?']
 
 
+def test_two_letters_that_changed_places_are_a_warning_and_another_word_is_none() -> None:
+    sheet = read_text("prompt,stlye,heigth,weight,tales\na shoe,a,b,c,d\n")
+    assert [(problem.cell, problem.fix) for problem in sheet.problems] == [
+        ("B1", 'Did you mean "style"?'),
+        ("C1", 'Did you mean "height"?'),
+    ]
+
+
 def test_without_a_prompt_column_the_nearest_is_named_once_and_the_other_problems_too() -> None:
     sheet = read_text("id,Promt,size\n1,a shoe,big\n2,a hat,4:5\n")
     assert told(sheet) == [("no-prompt-column", "row 1"), ("size-unreadable", "C2")]

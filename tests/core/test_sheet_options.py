@@ -52,8 +52,8 @@ def test_what_is_wrong_with_options_is_told_at_its_cell_and_keeps_every_row() ->
     sheet = read_options(["option", "value"], ["stlye", "bold"], ["variants", 99], ["Variants", 2])
     assert [str(problem) for problem in sheet.problems] == [
         'Options!A2: "stlye" is not an option. Did you mean "style"?',
-        'Options!A4: "Variants" stands in row 3 too. Remove one of them.',
         'Options!B3 variants: "99" is not from 1 to 64. Write 64.',
+        'Options!A4: "Variants" stands in row 3 too. Remove one of them.',
     ]
     assert sheet.bad_rows == {2, 3}
 

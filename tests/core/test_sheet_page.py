@@ -12,6 +12,7 @@ from fakes.sheets import workbook
 
 from assetline.plan import CODES as PLAN_CODES
 from assetline.sheet import CODES, COLUMNS, Limits
+from assetline.sheet.columns import FILES_COLUMN, RESULT_COLUMNS
 
 
 @pytest.fixture
@@ -27,6 +28,12 @@ def line(*cells: str) -> str:
 def test_the_page_lists_every_column_and_no_other(page: list[str]) -> None:
     table = page[page.index("| column | also taken | its cells |") + 2 :][: len(COLUMNS) + 1]
     assert table == [*(line(f"`{c.name}`", ", ".join(c.synonyms), c.meaning) for c in COLUMNS), ""]
+
+
+def test_the_page_names_every_column_that_a_run_adds(page: list[str]) -> None:
+    table = page[page.index("## The sheet after a run") : page.index("## An edited sheet")]
+    rows = " ".join(row for row in table if row.startswith("| `"))
+    assert [name for name in (*RESULT_COLUMNS, "picture 1", FILES_COLUMN) if f"`{name}`" not in rows] == []
 
 
 @pytest.mark.parametrize(

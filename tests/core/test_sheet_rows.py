@@ -71,6 +71,7 @@ def test_a_value_is_read(column: str, value: str, expected: dict[str, object]) -
         ("cfg", "101", "number-range", "Write 100."),
         ("cfg", "1,024", "not-number", "Did you mean 1.024?"),
         ("cfg", "seven", "not-number", "Write it with a point: 7.5."),
+        ("denoise", "half", "not-number", "Write it with a point: 0.5."),
         ("denoise", "50%", "not-number", "Did you mean 0.5?"),
         ("lora_strength", "-11", "number-range", "Write -10."),
         ("backend", "comfy", "backend-unknown", 'Did you mean "comfyui"?'),
@@ -120,6 +121,7 @@ def test_a_message_reads_as_a_producer_would_say_it() -> None:
         ("1024*768", [Size(width=1024, height=768, label="1024x768")]),
         ("4:5", [Size(width=0, height=0, label="4:5", ratio=(4, 5))]),
         ("16:09", [Size(width=0, height=0, label="16:9", ratio=(16, 9))]),
+        ("16:09:00", [Size(width=0, height=0, label="16:9", ratio=(16, 9))]),
         ("1.91:1", [Size(width=0, height=0, label="1.91:1", ratio=(191, 100))]),
         ("Instagram Feed", [Size(width=896, height=1120, label="instagram_feed", exact=(FEED,))]),
         (

@@ -23,6 +23,20 @@ def test_numbers_are_read_plainly_and_leading_zeros_as_shown() -> None:
     assert (row.id, [size.label for size in row.sizes], row.parameters) == ("00123", ["1024x768"], {"cfg": 7.5})
 
 
+def test_a_percentage_is_text_as_it_is_shown_and_a_number_where_one_belongs() -> None:
+    formats = {"B2": "0%", "C2": "0.00%", "D2": '#,##0.0 %;[Red]-0 "%"', "E2": "0%"}
+
+    def change(sheet) -> None:
+        for cell, number_format in formats.items():
+            sheet[cell].number_format = number_format
+
+    rows = [["prompt", "off", "exact", "more", "denoise"], ["{off} off", 0.125, 0.2, 1234.5, 0.5]]
+    sheet = read_workbook(rows, change)
+    assert sheet.problems == ()
+    assert sheet.rows[0].extra == {"off": "13%", "exact": "20.00%", "more": "123450.0%"}
+    assert sheet.rows[0].parameters == {"denoise": 0.5}
+
+
 def test_a_seed_beyond_what_number_cells_hold_is_an_error_and_as_text_is_exact() -> None:
     sheet = read_workbook([["prompt", "seed"], ["a shoe", 2**60], ["a hat", str(2**64 - 1)], ["a coat", 2**53]])
     assert told(sheet) == [("number-inexact", "B2")]
@@ -65,6 +79,15 @@ def test_a_calculated_formula_is_its_value_and_an_empty_text_is_blank() -> None:
     assert ([row.parameters for row in sheet.rows], sheet.problems) == ([{"steps": 7}, {}], ())
 
 
+def test_a_reading_in_kana_is_no_part_of_a_text_that_stands_in_its_cell() -> None:
+    def change(xml: str) -> str:
+        said = "<is><r><t>\u9774</t></r><rPh sb='0' eb='1'><t>\u30af\u30c4</t></rPh><r><t>!</t></r></is>"
+        return xml.replace('<c r="A2" t="inlineStr"><is><t>x</t></is>', f'<c r="A2" t="inlineStr">{said}')
+
+    data = with_part(workbook([["prompt"], ["x"]]), PART, change)
+    assert [row.prompt for row in read_sheet("campaign.xlsx", data, CATALOGUE).rows] == ["\u9774!"]
+
+
 def test_merged_cells_are_one_error_that_names_the_range_and_makes_all_its_rows_bad() -> None:
     rows = [["Spring 2026"], ["prompt", "style"], ["a", "minimalist"], ["b"], ["c"], ["d"]]
 
@@ -77,6 +100,13 @@ def test_merged_cells_are_one_error_that_names_the_range_and_makes_all_its_rows_
     assert told(sheet) == [("merged-cells", "B3"), ("merged-cells", "A4")]
     assert "B3:B5" in sheet.problems[0].message
     assert sheet.bad_rows == {3, 4, 5}
+
+
+def test_where_the_first_worksheet_is_empty_the_others_are_named() -> None:
+    sheet = read_workbook([], lambda sheet: sheet.parent.create_sheet("Rows").append(["prompt"]))
+    assert told(sheet) == [("file-empty", "")]
+    assert sheet.problems[0].message == "There is nothing in the first worksheet. Others, which are not read: Rows."
+    assert sheet.problems[0].fix == "Move the worksheet with the rows to the front."
 
 
 def test_the_first_visible_worksheet_is_read() -> None:

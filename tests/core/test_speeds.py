@@ -115,3 +115,27 @@ def test_what_a_service_takes_says_nothing_of_the_others_and_they_nothing_of_it(
     speeds.loads_nothing("service")
     assert [20.0, 20.0] == [pytest.approx(speeds.seconds("gpu1", affinity)) for affinity in ("new", "lora")]
     assert [1.5, 1.5] == [speeds.seconds("service", affinity) for affinity in ("new", "sdxl")]
+
+
+def test_the_next_run_is_told_what_all_pictures_took_not_the_last_nine() -> None:
+    """Of many that a service makes at once the slow ones end last."""
+    ends = [("service", "flux", seconds) for seconds in [10.0] * 25 + [12.0] * 50 + [14.0] * 25]
+    assert [Speed("service", "flux", 12.0, None, 100, slow_seconds=14.0)] == learned(*ends).rows()
+
+
+def test_the_next_run_is_told_the_mean_of_a_few_pictures_since_its_quote_adds_them_up() -> None:
+    two, four = ([("gpu1", "xl", seconds) for seconds in some] for some in ((8.0, 12.0), (8.0, 9.0, 11.0, 12.0)))
+    assert [10.0, 10.0] == [learned(*pictures).rows()[0].seconds for pictures in (two, four)]
+
+
+def test_an_outlier_changes_nothing_of_what_the_next_run_is_told() -> None:
+    times = [4.0] * 30 + [90.0] + [4.0] * 30
+    row = learned(*(("gpu1", "xl", seconds) for seconds in times)).rows()[0]
+    assert (4.0, None) == (row.seconds, row.slow_seconds)
+
+
+def test_how_unlike_pictures_are_is_still_known_after_a_run_that_saw_few() -> None:
+    speeds = Speeds([Speed("service", "flux", 12.0, None, 100, slow_seconds=17.0)])
+    assert 17.0 == speeds.rows()[0].slow_seconds
+    speeds.note("service", "flux", 12.0, loaded=False)
+    assert (12.0, 17.0) == (speeds.rows()[0].seconds, speeds.rows()[0].slow_seconds)

@@ -132,6 +132,15 @@ class LedgerBehaviour:
             ledger.refused(attempt.id, "429")
         assert Spent(0.0, 0.0) == ledger.spent()
 
+    @pytest.mark.parametrize("seen", [0, 2])
+    def test_an_attempt_that_was_not_seen_bars_another_though_it_has_ended(self, ledger: Ledger, seen: int) -> None:
+        """It may have made the picture between the look and the reservation."""
+        finish(ledger, ledger.reserve(intent("tent"), FREE, after=0).id, "p1", 0.035)
+        with pytest.raises(IllegalStep, match="attempt 1 of row TENT"):
+            ledger.reserve(intent("tent"), FREE, after=seen)
+        assert Spent(0.035, 0.0) == ledger.spent()
+        assert 2 == ledger.reserve(intent("tent"), FREE, after=1).number
+
     @pytest.mark.parametrize("state", ["intent", "submitting", "unknown", "submitted", "held"])
     def test_an_open_attempt_bars_another_of_the_same_picture(self, ledger: Ledger, state: str) -> None:
         """Also from another campaign and with another provider: the picture would be paid for twice."""
@@ -287,9 +296,9 @@ class LedgerBehaviour:
     def test_speeds_are_kept_and_a_newer_one_takes_the_olders_place(self, ledger: Ledger) -> None:
         assert [] == ledger.speeds()
         ledger.keep_speeds([Speed("gpu2", "xl", 4.0, None, 3), Speed("gpu1", "xl", 2.0, 9.0, 30)])
-        ledger.keep_speeds([Speed("gpu2", "xl", 5.0, 12.5, 7)])
+        ledger.keep_speeds([Speed("gpu2", "xl", 5.0, 12.5, 7, slow_seconds=6.5)])
         ledger.keep_speeds([])
-        assert [Speed("gpu1", "xl", 2.0, 9.0, 30), Speed("gpu2", "xl", 5.0, 12.5, 7)] == ledger.speeds()
+        assert [Speed("gpu1", "xl", 2.0, 9.0, 30), Speed("gpu2", "xl", 5.0, 12.5, 7, 6.5)] == ledger.speeds()
 
     # --- versions
 

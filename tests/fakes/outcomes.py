@@ -7,7 +7,7 @@ import io
 from PIL import Image
 
 from assetline import records
-from assetline.records import Asset, Attempt, Outcome, Status
+from assetline.records import Asset, Attempt, Outcome, Rendition, Status
 from assetline.run_records import RunRecord
 
 PROMPTS = (
@@ -36,6 +36,23 @@ def an_asset(row: str = "SKU0001", number: int = 1, **changes: object) -> Asset:
         "cost_usd": 0.0,
     }
     return Asset.model_validate(facts | changes)
+
+
+def a_rendition(*channels: str, **changes: object) -> Rendition:
+    """A story's file, 1080x1920, from the middle of a picture of 800x1408."""
+    facts = {
+        "key": f"campaigns/spring/channels/SKU0001/tote-bag_{channels[0]}_1080x1920_00000001.jpg",
+        "channels": channels,
+        "width": 1080,
+        "height": 1920,
+        "format": "JPEG",
+        "sha256": "0" * 64,
+        "size_bytes": 262_500,
+        "box": (4, 0, 796, 1408),
+        "scale": 1.36,
+        "quality": 95,
+    }
+    return Rendition.model_validate(facts | changes)
 
 
 def an_outcome(number: int = 1, status: Status = "stored", **changes: object) -> Outcome:

@@ -115,3 +115,11 @@ def test_a_sheet_with_errors_fails_before_anything_is_made(prefect: SyncPrefectC
     error = asyncio.run(state.aresult(raise_on_failure=False))
     assert isinstance(error, SheetError)
     assert not Path("assets").exists()
+
+
+def test_a_renamed_sheet_goes_on_as_its_campaign(prefect: SyncPrefectClient) -> None:
+    execute(COMPS, "spring.csv")
+    run = flow_run(prefect, execute(COMPS, "spring final.csv"))
+    assert artifacts(prefect, run)["campaign-summary"].description == "3 requests: 3 reused"
+    execute(COMPS.replace("a blue mug", "a green mug"), "spring final.csv")
+    assert {"spring"} == {stored.campaign for stored in find_runs(FolderStore(Path("assets")))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,14 @@ async def test_a_run_that_goes_on_after_a_crash_can_end_what_the_dead_process_le
 async def test_two_processes_that_want_the_same_picture_pay_once(
     api: FakeReplicate, ledger: Ledger, time: Time
 ) -> None:
+    """No time passes while one of them sends: else the other would take it for dead after a moment of waiting."""
+
+    async def patient(seconds: float) -> None:
+        await until(lambda: not any(paid.state in {"intent", "submitting"} for paid in ledger.open_attempts()))
+        await time.sleep(seconds)
+
     api._run_s = 3
+    time.clock = replace(time.clock, sleep=patient)
     lanes = [lane(api.url, ledger, time, run=f"run-{n}") for n in (1, 2)]
     renders = await asyncio.gather(*(each.generate(planned(), 1) for each in lanes))
     for each in lanes:

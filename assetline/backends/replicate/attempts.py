@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from assetline.backends.replicate.catalog import ReplicateModel
-from assetline.backends.replicate.failures import Refused, Throttled, refusal
+from assetline.backends.replicate.failures import Refused, Throttled, Unanswered, refusal
 from assetline.backends.replicate.gateway import AnswerLost, NotSent
 from assetline.backends.replicate.options import LANE, PaidScope
 from assetline.backends.replicate.search import Search
@@ -31,13 +32,16 @@ ID_PAUSES_S = (0.2, 1.0, 5.0, 15.0)  # before the id of what was paid for is wri
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be paid. `prepare` gives the input, checked; it is called only where something will be sent."""
+    """What is to be paid. `prepare` gives the input, checked; it is called only where something will be sent. `stored`
+    gives the picture that another run has stored meanwhile; it is called only where it would be paid for again.
+    """
 
     request_key: str
     row: str
     model: ReplicateModel
     reserved_usd: float
     prepare: Callable[[], Awaitable[dict[str, Any]]]
+    stored: Callable[[], bytes | None]
 
 
 class Attempts:
@@ -55,20 +59,21 @@ class Attempts:
         self._few_at_once = asyncio.Semaphore(shared.settings.creates_at_once)
         self._sending: set[asyncio.Task[PaidAttempt | None]] = set()
 
-    async def take(self, order: Order, *, renew: bool = False) -> PaidAttempt:
+    async def take(self, order: Order, *, gone: PaidAttempt | None = None) -> PaidAttempt:
         """The attempt to follow (`submitted`) or to fetch from (`succeeded`): an earlier one, else a new one.
 
-        `renew`: what an earlier one made is gone, so that it does not count. Raises BudgetRefused, LaneClosed,
+        `gone`: one whose picture is gone, so that it does not count. Raises BudgetRefused, LaneClosed,
         LaneUnsuited, JobRejected, PaidJobFailed, BackendUnavailable, LedgerUnreachable.
         """
         while True:
             newest = await asyncio.to_thread(self._ledger.attempt, order.request_key, LANE)
             if newest and newest.is_open:
                 newest = await self._recover(newest)
-            if newest and (newest.state == "submitted" or (newest.state == "succeeded" and not renew)):
+            is_gone = bool(newest and gone and newest.id == gone.id)
+            if newest and (newest.state == "submitted" or (newest.state == "succeeded" and not is_gone)):
                 self.live[order.request_key] = newest
                 return newest
-            if paid := await self._pay(order):
+            if paid := await self._pay(order, newest.number if newest else 0):
                 return paid
 
     async def sent(self) -> None:
@@ -76,14 +81,17 @@ class Attempts:
         if self._sending:
             await asyncio.wait(self._sending)
 
-    async def _pay(self, order: Order) -> PaidAttempt | None:
-        """A new attempt; None where it must be looked at again: throttled, lost, or another was quicker."""
+    async def _pay(self, order: Order, after: int) -> PaidAttempt | None:
+        """A new attempt after that number; None where it must be looked at again: throttled, lost, another was quicker.
+
+        Its turn may come late: by then another process may have paid for the picture, and have it.
+        """
         self._limits.check()
         sent = await order.prepare()
         await self._limits.breaker(order.model.name).admit()
         async with self._few_at_once:
             await self._limits.creates.take(self._limits.check)
-            return await self._to_its_end(self._send(order, sent))
+            return await self._to_its_end(self._send(order, sent, after))
 
     async def _to_its_end(self, work: Coroutine[None, None, PaidAttempt | None]) -> PaidAttempt | None:
         """Between the reservation and the id on the disk nothing is cut off, canceled or not."""
@@ -98,10 +106,12 @@ class Attempts:
                 log.info("while canceling: %s", error)
             raise
 
-    async def _send(self, order: Order, sent: dict[str, Any]) -> PaidAttempt | None:
+    async def _send(self, order: Order, sent: dict[str, Any], after: int) -> PaidAttempt | None:
+        intent = self._intent(order, sent)
         try:
-            paid = await asyncio.to_thread(self._ledger.reserve, self._intent(order, sent), self._scope.caps)
-        except AttemptOpen:
+            paid = await asyncio.to_thread(self._ledger.reserve, intent, self._scope.caps, after=after)
+        except (AttemptOpen, IllegalStep) as exc:
+            log.info("another process was quicker: row=%s %s", order.row, exc)
             return None
         try:
             await asyncio.to_thread(self._ledger.submitting, paid.id)
@@ -111,17 +121,17 @@ class Attempts:
         try:
             prediction = await self._gateway.create(order.model, sent)
         except NotSent as exc:
-            await asyncio.to_thread(self._ledger.never_sent, paid.id, str(exc))
+            await self._write(self._ledger.never_sent, paid, str(exc))
             raise BackendUnavailable(f"{exc}.", lane=LANE) from exc
         except Throttled as exc:
-            await asyncio.to_thread(self._ledger.refused, paid.id, str(exc))
+            await self._write(self._ledger.refused, paid, str(exc))
             return None
         except Refused as exc:
-            await asyncio.to_thread(self._ledger.refused, paid.id, str(exc))
+            await self._write(self._ledger.refused, paid, str(exc))
             raise refusal(exc, order.model) from exc
         except AnswerLost as exc:
             log.warning("outcome of a create unknown: attempt=%d row=%s reason=%s", paid.id, paid.row, exc)
-            await asyncio.to_thread(self._ledger.unknown, paid.id, str(exc))
+            await self._write(self._ledger.unknown, paid, str(exc))
             return None
         return await self._accepted(paid, prediction.id)
 
@@ -130,11 +140,31 @@ class Attempts:
         try:
             await self._write_id(paid, prediction_id)
         except PredictionTaken:  # one of the same input took it for its own; among several each has one
-            await asyncio.to_thread(self._ledger.unknown, paid.id, f"prediction {prediction_id} was taken by another")
+            await self._write(self._ledger.unknown, paid, f"prediction {prediction_id} was taken by another")
+            return None
+        except IllegalStep as exc:
+            log.info("attempt moved on: attempt=%d %s", paid.id, exc)
+            await self._leave(prediction_id)
             return None
         submitted = replace(paid, state="submitted", prediction_id=prediction_id)
         self.live[paid.request_key] = submitted
         return submitted
+
+    async def _leave(self, prediction_id: str) -> None:
+        """What was accepted here is decided already, since this process stood still so long (a closed laptop): others
+        follow it, or it was taken for never sent. Then nobody would fetch it, and it is ended.
+        """
+        if await asyncio.to_thread(self._ledger.owned, [prediction_id]):
+            return
+        log.warning("accepted after it was given up, ended: prediction=%s", prediction_id)
+        with suppress(Refused, Unanswered):
+            await self._gateway.cancel(prediction_id)
+
+    async def _write(self, step: Callable[[int, str], None], paid: PaidAttempt, reason: str) -> None:
+        try:
+            await asyncio.to_thread(step, paid.id, reason)
+        except IllegalStep as exc:  # another process has found out meanwhile
+            log.info("attempt moved on: attempt=%d %s", paid.id, exc)
 
     async def _write_id(self, paid: PaidAttempt, prediction_id: str) -> None:
         for pause_s in ID_PAUSES_S:
@@ -168,7 +198,7 @@ class Attempts:
                     lane=LANE,
                 )
             if paid.state == "unknown":
-                await self._search.settle(paid)
+                await self._search.settle(paid, ours=paid.run_id == self._scope.run_id)
             else:
                 await self._outlast(paid)
             again = await asyncio.to_thread(self._ledger.get, paid.id)
@@ -186,7 +216,4 @@ class Attempts:
             return
         step = self._ledger.unknown if begun else self._ledger.never_sent
         reason = "the process that sent it is gone" if begun else "the process that meant to send it is gone"
-        try:
-            await asyncio.to_thread(step, paid.id, reason)
-        except IllegalStep as exc:  # somebody was quicker
-            log.info("attempt moved on: attempt=%d %s", paid.id, exc)
+        await self._write(step, paid, reason)

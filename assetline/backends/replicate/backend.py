@@ -7,6 +7,7 @@ import io
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -57,6 +58,12 @@ def no_reference(sha256: str) -> bytes:
     raise OptionError(f"There is no reference image {sha256[:12]} here.")
 
 
+def not_stored(planned: PlannedRequest) -> bytes | None:
+    """Where nobody else stores pictures."""
+    _ = planned
+    return None
+
+
 @dataclass(frozen=True)
 class Job:
     """A request with the model that makes it here. `wanted` is the request itself, or its equivalent."""
@@ -69,18 +76,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """A prediction that has a picture, the attempt that pays for it, and what is to be told about that."""
+    """A prediction that has a picture, the attempt that pays for it, and what is to be told about that.
+
+    `data`: the picture, where it is at hand and need not be downloaded.
+    """
 
     paid: PaidAttempt
     prediction: Prediction
     notes: tuple[str, ...] = ()
+    data: bytes = b""
 
 
 class ReplicateBackend:
     """Pictures from Replicate, on the account of `scope`, every cent of them in `ledger`.
 
     `models` by name. `equivalent` gives the request to make here for one that is meant for another kind of lane (an
-    overflow), or None. `references` gives the bytes of a reference image by its sha256. `transport` is for tests.
+    overflow), or None. `references` gives the bytes of a reference image by its sha256, `stored` those of a picture
+    that another run has stored meanwhile, or None. `transport` is for tests.
     Raises OptionError for a `base_url` that a token must not be sent to.
     """
 
@@ -94,6 +106,7 @@ class ReplicateBackend:
         settings: ReplicateSettings,
         *,
         references: Callable[[str], bytes] = no_reference,
+        stored: Callable[[PlannedRequest], bytes | None] = not_stored,
         equivalent: Equivalent = no_equivalent,
         clock: Clock = REAL_TIME,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -104,6 +117,7 @@ class ReplicateBackend:
         self._scope = scope
         self._settings = settings
         self._references = references
+        self._stored = stored
         self._equivalent = equivalent
         self._clock = clock
         self._transport = transport
@@ -145,10 +159,11 @@ class ReplicateBackend:
             model=job.model,
             reserved_usd=job.model.reserve(job.wanted),
             prepare=lambda: self._prepare(parts, job),
+            stored=partial(self._stored, planned),
         )
         try:
             result = await self._made(parts, order)
-            data = await parts.downloads.fetch(result.prediction.outputs[0], result.prediction.id)
+            data = result.data or await parts.downloads.fetch(result.prediction.outputs[0], result.prediction.id)
         except asyncio.CancelledError:
             await self._take_back(parts, order)
             raise
@@ -195,11 +210,15 @@ class ReplicateBackend:
             before = await parts.follower.look(paid)
             if before and not before.removed:
                 return Result(paid, self._with_outputs(before, order.model))
+            if before and (data := await asyncio.to_thread(order.stored)):
+                return Result(paid, before, data=data)
             log.warning("paid and gone, paid again: attempt=%d prediction=%s", paid.id, paid.prediction_id)
             notes = (f"It was paid for before ({paid.cost_usd:.4f} USD, {paid.prediction_id}); that picture is gone.",)
-            paid = await parts.attempts.take(order, renew=True)
+            paid = await parts.attempts.take(order, gone=paid)
         prediction = await parts.follower.end_of(paid, order.model)
         parts.attempts.live.pop(order.request_key, None)
+        if prediction.removed and (data := await asyncio.to_thread(order.stored)):
+            return Result(paid, prediction, notes, data)
         return Result(paid, self._with_outputs(prediction, order.model), notes)
 
     def _with_outputs(self, prediction: Prediction, model: ReplicateModel) -> Prediction:
@@ -261,8 +280,12 @@ class ReplicateBackend:
             raise JobRejected(str(exc), lane=LANE) from exc
 
     async def _take_back(self, parts: _Parts, order: Order) -> None:
-        """After a cancel: in a task of its own, so that a second cancel ends this wait alone."""
-        if paid := parts.attempts.live.get(order.request_key):
+        """After a cancel: in a task of its own, so that a second cancel ends this wait alone.
+
+        What another run has sent is left to that: somebody may be waiting for it.
+        """
+        paid = parts.attempts.live.get(order.request_key)
+        if paid and paid.run_id == self._scope.run_id:
             task = asyncio.create_task(self._cancel(parts, paid))
             self._taking_back.add(task)
             task.add_done_callback(self._taking_back.discard)

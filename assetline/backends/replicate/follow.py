@@ -96,20 +96,21 @@ class Follower:
         cost_usd = cost_of(prediction, model)
         if cost_usd > paid.reserved_usd:
             log.warning("dearer than reserved: prediction=%s usd=%.6f", prediction.id, cost_usd)
+        await self._write(paid, state, cost_usd, prediction.error)
+        return cost_usd
+
+    async def _write(self, paid: PaidAttempt, state: Settlement, cost_usd: float, reason: str) -> None:
         try:
-            await asyncio.to_thread(self._ledger.settle, paid.id, state, cost_usd, prediction.error)
+            await asyncio.to_thread(self._ledger.settle, paid.id, state, cost_usd, reason)
         except IllegalStep as exc:  # another process that follows the same prediction was first
             log.info("settled already: attempt=%d %s", paid.id, exc)
-        return cost_usd
 
     async def _get(self, paid: PaidAttempt, model: ReplicateModel) -> Prediction:
         try:
             return await self._gateway.get(paid.prediction_id)
         except Refused as exc:
             self._not_ours_alone(exc)
-            await asyncio.to_thread(
-                self._ledger.settle, paid.id, "lost", paid.reserved_usd, "Replicate does not know it any more"
-            )
+            await self._write(paid, "lost", paid.reserved_usd, "Replicate does not know it any more")
             raise PaidJobFailed(
                 f"Replicate does not know prediction {paid.prediction_id} of {model.name} any more. It was counted as "
                 "paid in full; run again to pay for a new one.",

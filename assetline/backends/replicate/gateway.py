@@ -6,6 +6,7 @@ answer that it cannot parse, the status `aborted`).
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import json
 import ssl
@@ -65,6 +66,7 @@ class Gateway:
         trust = httpx.create_ssl_context() if self.address.scheme == "https" else None  # loading the CAs takes 30 ms
         self.connections = transport or _connections(max(1, settings.connections - few), trust)
         self._for_creates = transport or _connections(few, trust)
+        self._posting_s = settings.posting_s
         self._limits = limits
         self._clock = clock
         self._skew: timedelta | None = None
@@ -92,10 +94,13 @@ class Gateway:
         exchange = Exchange(model.deadline_s)
         reset = EXCHANGE.set(exchange)
         try:
-            if model.call == "official":
-                await self._replicate.models.predictions.async_create(model=model.model, input=sent)
-            else:
-                await self._replicate.predictions.async_create(version=model.version, input=sent)
+            async with asyncio.timeout(self._posting_s):
+                if model.call == "official":
+                    await self._replicate.models.predictions.async_create(model=model.model, input=sent)
+                else:
+                    await self._replicate.predictions.async_create(version=model.version, input=sent)
+        except TimeoutError as exc:
+            raise AnswerLost("no whole answer within the time allowed") from exc
         except _NEVER_LEFT as exc:
             raise NotSent(f"Replicate cannot be reached: {no_answer(exc)}") from exc
         except httpx.HTTPError as exc:

@@ -45,9 +45,14 @@ class ReplicateSettings(Record):
     strict_sizes: bool = True
 
     @property
+    def posting_s(self) -> float:
+        """How long one create may take in all; the limits of its parts begin anew with each byte."""
+        return self.connect_s + self.create_s
+
+    @property
     def stale_s(self) -> float:
         """The age at which a POST of another process has certainly ended, one way or the other."""
-        return self.connect_s + self.create_s + 30.0
+        return self.posting_s + 30.0
 
     @property
     def creates_at_once(self) -> int:

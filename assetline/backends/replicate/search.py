@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from assetline.backends.replicate.failures import Refused, Unanswered, closing
@@ -43,19 +43,24 @@ class Search:
         self._unclear_s = shared.settings.stale_s + shared.settings.patience_s + shared.settings.reconcile_s
         self._one_at_a_time = asyncio.Lock()
 
-    async def settle(self, paid: PaidAttempt) -> None:
+    async def settle(self, paid: PaidAttempt, *, ours: bool) -> None:
         """Write into the ledger what became of `paid`: submitted, never sent, or held for a person.
 
-        Absent twice over a minute is never sent. Raises BackendUnavailable while nobody answers, LaneClosed.
+        Absent twice over a minute is never sent. What is not `ours` may have been dated by a clock that is wrong, so
+        that it is looked for among all whose inputs are still kept. Raises BackendUnavailable while nobody answers,
+        LaneClosed.
         """
         if self._clock.wall() - paid.intent_at > INPUTS_KEPT:
             await self._write(
                 paid, self._ledger.hold, "its create got no answer, and after an hour nobody can look it up"
             )
             return
+        since = paid.intent_at - MARGIN
+        if not ours:
+            since = min(since, self._clock.wall() - INPUTS_KEPT)
         absent_since, absent, began, tries = 0.0, 0, self._clock.now(), 0
         while True:
-            look = await self._look(paid, began)
+            look = await self._look(paid, since, began)
             now = self._clock.now()
             if look is Look.FOUND:
                 return
@@ -70,10 +75,10 @@ class Search:
             await self._clock.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
             tries += 1
 
-    async def _look(self, paid: PaidAttempt, began: float) -> Look:
+    async def _look(self, paid: PaidAttempt, since: datetime, began: float) -> Look:
         try:
             async with self._one_at_a_time:
-                return await self._look_through(paid)
+                return await self._look_through(paid, since)
         except Refused as exc:
             if reason := closing(exc):
                 raise LaneClosed(reason, lane=LANE) from exc
@@ -83,11 +88,11 @@ class Search:
                 raise BackendUnavailable(f"{exc}.", lane=LANE) from exc
             return Look.UNCLEAR
 
-    async def _look_through(self, paid: PaidAttempt) -> Look:
+    async def _look_through(self, paid: PaidAttempt, since: datetime) -> Look:
         current = await asyncio.to_thread(self._ledger.get, paid.id)
         if current is None or current.state != "unknown":
             return Look.FOUND  # another process has found out
-        listed = [one async for one in self._gateway.created_since(paid.intent_at - MARGIN)]
+        listed = [one async for one in self._gateway.created_since(since)]
         same = [one for one in reversed(listed) if _is_of(one, paid)]
         owned = await asyncio.to_thread(self._ledger.owned, [one.id for one in same])
         free = [one for one in same if one.id not in owned]
