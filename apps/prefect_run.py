@@ -48,7 +48,8 @@ async def _run(terminal: Terminal, sheet: str, options: RunOptions) -> None:
     began: asyncio.Future[UUID] = asyncio.get_running_loop().create_future()
 
     def is_running(flow: object, flow_run: FlowRun, state: object) -> None:  # noqa: ARG001 - a hook is called so
-        began.set_result(flow_run.id)
+        if not began.done():
+            began.set_result(flow_run.id)
 
     async with _canceled_in_prefect(began):
         state = await run_campaign.with_options(on_running=[is_running])(sheet, options, return_state=True)

@@ -13,8 +13,7 @@ import pytest
 from fakes.command_line import Ended, wait_until, write
 from fakes.fake_comfyui import FakeComfyUI
 from fakes.fake_replicate import TOKEN, FakeReplicate, Fate
-
-from assetline.ledger import open_ledger
+from fakes.spent import spent_micros
 
 Assetline = Callable[..., Ended]
 SHEET = "id,prompt,size,workflow\n" + "".join(
@@ -55,14 +54,6 @@ def outcomes(found: Ended) -> list[dict[str, Any]]:
 
 def lanes(found: Ended) -> list[str]:
     return [outcome["asset"]["lane"].partition(":")[0] for outcome in outcomes(found)]
-
-
-def spent_micros() -> int:
-    ledger = open_ledger("sqlite:///./assetline.db")
-    spent = ledger.spent()
-    ledger.close()
-    assert 0 == spent.reserved_usd
-    return round(spent.settled_usd * 1e6)
 
 
 def test_off_by_default_nothing_goes(assetline: Assetline, api: FakeReplicate) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -10,21 +9,19 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.register_assert_rewrite("fakes.store_behaviour")
 
+from fakes.ordinary_user import as_ordinary_user  # noqa: E402
 from fakes.store_behaviour import KEY, StoreBehaviour  # noqa: E402 - after the registration
 
 from assetline.errors import ObjectExists, StoreError, StoreUnreachable  # noqa: E402
 from assetline.store import PutOptions, StoredObject  # noqa: E402
 from assetline.store.check import StoreCapabilities, probe_store  # noqa: E402
 from assetline.store.folder import LEFTOVER_S, FolderStore  # noqa: E402
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -113,19 +110,6 @@ def test_a_store_that_is_a_file_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "assets").write_text("")
     with pytest.raises(StoreError, match=r"ASSETLINE_STORE"):
         FolderStore(tmp_path / "assets").put("a", b"x")
-
-
-@contextlib.contextmanager
-def as_ordinary_user() -> Iterator[None]:
-    """Root may write everywhere: be nobody for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_no_permission_is_said_with_the_remedy(store: FolderStore) -> None:

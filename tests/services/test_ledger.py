@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +13,10 @@ pytest.register_assert_rewrite("fakes.ledger_behaviour")
 
 from fakes.ledger_behaviour import FREE, LedgerBehaviour  # noqa: E402 - after the registration
 from fakes.ledger_race import intent  # noqa: E402
+from fakes.ordinary_user import as_ordinary_user  # noqa: E402
 
 from assetline.errors import LedgerUnreachable, OptionError  # noqa: E402
 from assetline.ledger import ledger_exists, open_ledger  # noqa: E402
-
-NOBODY = 65534
 
 
 class TestSQLite(LedgerBehaviour):
@@ -41,19 +38,6 @@ def make(folder: Path) -> Path:
     ledger.reserve(intent("tent"), FREE)
     ledger.close()
     return folder / "assetline.db"
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Root may do anything; be nobody for a moment."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_relative_address_is_of_the_working_folder_at_the_time(
@@ -141,7 +125,7 @@ def test_a_file_that_may_not_be_written_is_told_so() -> None:
         file = make(folder)
         file.chmod(0o444)
         folder.chmod(0o555)
-        with unprivileged(), pytest.raises(LedgerUnreachable, match=r"cannot be (written|opened).*this user"):
+        with as_ordinary_user(), pytest.raises(LedgerUnreachable, match=r"cannot be (written|opened).*this user"):
             make(folder)
         folder.chmod(0o755)
 

@@ -12,11 +12,10 @@ from uuid import UUID
 import pytest
 from fakes.command_line import Ended, ended, start, write
 from fakes.fake_replicate import TOKEN, FakeReplicate
+from fakes.spent import spent_micros
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.settings import PREFECT_API_URL, temporary_settings
-
-from assetline.ledger import open_ledger
 
 ROWS, BEFORE, THROTTLED, AFTER = 40, 12, 3, 7  # creates that are taken, then the storm, then some more, then no credit
 SHEET = "id,prompt,size,backend,model\n" + "".join(
@@ -44,15 +43,6 @@ def manifest(found: Ended) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder_of(found) / "manifest.jsonl").read_text().splitlines()]
 
 
-def books() -> int:
-    """Micro-dollars by the ledger; nothing may be reserved any more."""
-    ledger = open_ledger("sqlite:///./assetline.db")
-    spent = ledger.spent()
-    ledger.close()
-    assert 0 == spent.reserved_usd
-    return round(spent.settled_usd * 1e6)
-
-
 def shown(client: SyncPrefectClient, ran: Ended) -> tuple[str, str, dict[str, str]]:
     """What the UI has of the flow run: its state's name and message, and its artifacts."""
     record = json.loads((folder_of(ran) / "run.json").read_text("utf-8"))
@@ -74,7 +64,7 @@ def test_all_that_was_paid_is_stored_and_the_rest_says_why_and_what_to_do(api: F
     assert (4, paid + 1, ROWS - paid) == (found.code, found.json["counts"]["stored"], found.json["counts"]["failed"])
     assert {1} == set(api.creates_by_input().values())
     assert (paid, []) == (api.creates(), api.open())
-    assert books() == api.billed_micros() == round(found.json["cost_usd"] * 1e6)
+    assert spent_micros() == api.billed_micros() == round(found.json["cost_usd"] * 1e6)
     lines = manifest(found)
     stored = [line["asset"] for line in lines if line["status"] == "stored"]
     assert set(api.held) == {asset["job_id"] for asset in stored if asset["lane"] == "replicate"}
@@ -100,7 +90,7 @@ def test_all_that_was_paid_is_stored_and_the_rest_says_why_and_what_to_do(api: F
     again = ended(start(*COMMAND, "--direct"))
     assert (0, ROWS - paid) == (again.code, again.json["counts"]["stored"])
     assert {1} == set(api.creates_by_input().values())
-    assert (ROWS, books()) == (api.creates(), api.billed_micros())
+    assert (ROWS, spent_micros()) == (api.creates(), api.billed_micros())
 
 
 def test_a_token_that_is_not_valid_fails_its_rows_at_once_and_the_others_are_made(
