@@ -135,7 +135,7 @@ def plan(
         overflow=overflow,
         campaign=campaign,
     )
-    return plan_run(sheet, of_its_campaign(sheet, options), as_json=json, offline=offline)
+    return plan_run(sheet, of_its_campaign(sheet, options).options, as_json=json, offline=offline)
 
 
 @app.command
@@ -175,7 +175,6 @@ def run(
         How many pictures share a task run in Prefect; 1: each its own, always. Unless said, each has its own as long as
         no more than 20 a second are made; beyond that twenty share one.
     """
-    from apps.renamed import of_its_campaign
     from apps.run import run_sheet
 
     options = _options(
@@ -188,7 +187,7 @@ def run(
         assets_per_task=assets_per_task,
         campaign=campaign,
     )
-    return run_sheet(sheet, of_its_campaign(sheet, options, keep=True), direct=direct, as_json=json, agreed=yes)
+    return run_sheet(sheet, options, direct=direct, as_json=json, agreed=yes)
 
 
 @app.command
@@ -217,7 +216,7 @@ def warm(
     from apps.warm import warm_workers
 
     options = _options(lanes=lane, store=store, rows=_ids(rows), only_valid=True, campaign=campaign)
-    return warm_workers(sheet, of_its_campaign(sheet, options), as_json=json)
+    return warm_workers(sheet, of_its_campaign(sheet, options).options, as_json=json)
 
 
 @app.command

@@ -13,7 +13,7 @@ from functools import partial
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import FlowRun
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import PrefectException
@@ -81,14 +81,22 @@ async def _canceled_in_prefect(began: asyncio.Future[UUID]) -> AsyncIterator[Non
 
 
 async def _cancel_in_prefect(flow_run_id: UUID) -> None:
-    """Return when the flow run is to be canceled. A server that is busy or away is asked again."""
+    """Return when the flow run is to be canceled."""
     async with get_client() as client:
         while True:
-            with suppress(httpx.HTTPError, PrefectException):
-                state = (await client.read_flow_run(flow_run_id)).state
-                if state and (state.is_cancelling() or state.is_cancelled()):
-                    return
+            if await _is_canceled(client, flow_run_id):
+                return
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _is_canceled(client: PrefectClient, flow_run_id: UUID) -> bool:
+    """Whether somebody pressed Cancel, as far as can be told: a server that is busy, away, or hidden behind a proxy's
+    page (ValueError: no JSON, no flow run) has not said so.
+    """
+    with suppress(httpx.HTTPError, PrefectException, ValueError):
+        state = (await client.read_flow_run(flow_run_id)).state
+        return state is not None and (state.is_cancelling() or state.is_cancelled())
+    return False
 
 
 def _share_console(terminal: Terminal) -> None:

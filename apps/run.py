@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from apps.check import ask_beforehand, say_beforehand
 from apps.interruptible import run_interruptibly
 from apps.prefect_api import prefect_api
+from apps.renamed import of_its_campaign
 from apps.spending import may_spend
 from apps.terminal import Terminal, summary
 from apps.words import many
 from assetline.bootstrap.money import may_cost
 from assetline.bootstrap.planning import Planning, plan_sheet
+from assetline.bootstrap.recognition import remember
 from assetline.bootstrap.running import open_job
 from assetline.bootstrap.workers import already_asked
 from assetline.errors import BudgetRefused, SheetError
@@ -41,7 +43,8 @@ def run_sheet(
 
     Raises SheetError and BudgetRefused before anything is started, and what the run raises.
     """
-    settings = load_settings()
+    settings, found = load_settings(), of_its_campaign(sheet, options)
+    options = found.options
     workers = ask_beforehand(options, settings)
     planning = plan_sheet(sheet, options, settings, workers)
     if not planning.plan.ok:
@@ -49,6 +52,7 @@ def run_sheet(
     say_beforehand(sheet, planning, options, settings)
     if may_cost(planning, options, settings) and not may_spend(planning, options, settings, agreed=agreed):
         return BudgetRefused.exit_code
+    remember(found, settings)
     with Terminal() as terminal, already_asked(workers):
         token = watcher.set(terminal)
         try:

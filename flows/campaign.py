@@ -13,7 +13,7 @@ from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
 from assetline.bootstrap.planning import campaign_of, plan_sheet
-from assetline.bootstrap.recognition import of_its_campaign
+from assetline.bootstrap.recognition import of_its_campaign, remember
 from assetline.bootstrap.running import open_job
 from assetline.bootstrap.workers import ask_workers
 from assetline.errors import AssetlineError
@@ -55,9 +55,10 @@ async def run_campaign(sheet: str, options: RunOptions = RunOptions()) -> State[
     with core_log():
         try:
             settings = load_settings()
-            options, said = of_its_campaign(sheet, options, settings, keep=True)
-            if said:
-                get_run_logger().info(said)
+            found = of_its_campaign(sheet, options, settings)
+            options = found.options
+            if found.said:
+                get_run_logger().info(found.said)
             planning = plan_sheet(sheet, options, settings, await ask_workers(options, settings))
             await publish_problems(planning.plan.problems)
 
@@ -66,6 +67,7 @@ async def run_campaign(sheet: str, options: RunOptions = RunOptions()) -> State[
                 followed(job) as report,
                 asset_tasks(options.assets_per_task) as in_tasks,
             ):
+                remember(found, settings)
                 result = await run_pipeline(job, in_tasks, report)
         except AssetlineError as error:
             return refused(error)

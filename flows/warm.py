@@ -45,9 +45,10 @@ async def warm_workers(sheet: str, options: RunOptions = RunOptions()) -> State[
     with core_log():
         try:
             settings = load_settings()
-            options, said = of_its_campaign(sheet, options, settings)
-            if said:
-                get_run_logger().info(said)
+            found = of_its_campaign(sheet, options, settings)
+            options = found.options
+            if found.said:
+                get_run_logger().info(found.said)
             workers = await ask_workers(options, settings)
             planning = plan_sheet(sheet, options, settings, workers)
             await publish_problems(planning.plan.problems)

@@ -54,10 +54,14 @@ def open_paid_lane(planning: Planning, options: RunOptions, settings: Settings, 
 def stored_meanwhile(
     planning: Planning, options: RunOptions, settings: Settings, planned: PlannedRequest
 ) -> bytes | None:
-    """The picture of a request that another run has stored since this one looked, or None. Raises StoreError."""
-    store = open_store(options.store or settings.store, settings)
+    """The picture of a request that another run has stored since this one looked, or None. Raises StoreError.
+
+    What lies under the same 8 digits may be another request's, and says so.
+    """
+    store, key = open_store(options.store or settings.store, settings), planned.request.key
     for found in find_originals(store, planning.plan.campaign, [planned]):
-        return store.get(found.original).data
+        stored = store.get(found.original)
+        return stored.data if stored.metadata.get("request-key", key) == key else None
     return None
 
 

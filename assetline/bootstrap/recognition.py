@@ -48,19 +48,22 @@ class Kin:
     is_same: bool
 
 
-def of_its_campaign(
-    address: str, options: RunOptions, settings: Settings, *, keep: bool = False
-) -> tuple[RunOptions, str]:
-    """The options with the campaign whose rows the sheet has, and what a person should know of that, if anything.
+@dataclass(frozen=True)
+class Recognised:
+    """The options with the campaign whose rows the sheet has, and what a person should know of that, if anything."""
 
-    `keep`: later runs of files of this name go on as that campaign too. Raises OptionError, StoreError.
-    """
+    options: RunOptions
+    said: str = ""
+    kin: Kin | None = None
+
+
+def of_its_campaign(address: str, options: RunOptions, settings: Settings) -> Recognised:
+    """Look whose rows the sheet has. Writes nothing. Raises OptionError, StoreError."""
     kin = recognise(address, options, settings)
     if kin is None:
-        return options, ""
-    if kin.is_same and keep:
-        remember(kin, options, settings)
-    return options.model_copy(update={"campaign": kin.campaign}) if kin.is_same else options, in_words(kin, address)
+        return Recognised(options)
+    named = options.model_copy(update={"campaign": kin.campaign}) if kin.is_same else options
+    return Recognised(named, in_words(kin, address), kin)
 
 
 def in_words(kin: Kin, sheet: str) -> str:
@@ -96,9 +99,12 @@ def recognise(address: str, options: RunOptions, settings: Settings) -> Kin | No
     return _known_by_name(store, own, sheet) or _known_by_rows(store, own, sheet) or _alike(store, own, sheet)
 
 
-def remember(kin: Kin, options: RunOptions, settings: Settings) -> None:
-    """Keep that files of this name belong to that campaign from now on. Raises StoreError."""
-    store = open_store(options.store or settings.store, settings)
+def remember(found: Recognised, settings: Settings) -> None:
+    """Keep that files of this name belong to that campaign, once a run of it begins. Raises StoreError."""
+    kin = found.kin
+    if kin is None or not kin.is_same:
+        return
+    store = open_store(found.options.store or settings.store, settings)
     if campaign_named(store, kin.own) != kin.campaign:
         remember_name(store, OtherName(name=kin.own, campaign=kin.campaign))
 

@@ -142,7 +142,7 @@
       place.textContent = shot.dataset.place;
       note.replaceChildren("This is the preview: the original cannot be reached from this page. It is at ", place);
       byId("view-open").hidden = true;
-      for (const file of all("#view-facts .files a")) {
+      for (const file of all("#view-facts .files a[href]")) {
         const path = document.createElement("code");
         path.textContent = file.title;
         file.parentElement.append(path);

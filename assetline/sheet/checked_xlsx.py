@@ -11,7 +11,6 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from copy import copy
-from decimal import Decimal
 from functools import partial
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -217,12 +216,10 @@ def _part(workbook: Any, title: str) -> str:
 
 def _cached(raw: Raw) -> tuple[bytes, bytes]:
     """A cell's type and its value, in the workbook's XML."""
-    value, kind = raw.text, {"text": "str", "error": "e", "truth": "b", "date": "d"}.get(raw.kind, "")
+    value, kind = raw.number or raw.text, {"text": "str", "error": "e", "truth": "b", "date": "d"}.get(raw.kind, "")
     if raw.kind == "truth":
         value = str(int(raw.text == "TRUE"))
     if raw.kind == "time" or (raw.kind == "date" and not _ISO_DATE.fullmatch(value)):
         return b">", b""
-    if raw.kind == "number" and value.endswith("%"):
-        value = f"{Decimal(value[:-1]) / 100:f}"
     value = value.replace(" ", "T") if raw.kind == "date" else value
     return (f' t="{kind}">' if kind else ">").encode(), f"<v>{escape(value)}</v>".encode()

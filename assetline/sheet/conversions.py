@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 
 from assetline.catalogue import Channel, Style, slug
@@ -52,7 +51,7 @@ def listed(raw: Raw) -> list[str]:
 def whole(raw: Raw, bounds: tuple[int, int], report: Report) -> int | None:
     """A whole number within the bounds, written in digits (`25`, also `25.0` as pandas and databases write it)."""
     text, (low, high) = words(raw), bounds
-    plain = _WHOLE.fullmatch(text)
+    plain = _WHOLE.fullmatch(text) or _WHOLE.fullmatch(raw.number)
     if not plain:
         _not_whole(text, bounds, report)
         return None
@@ -89,9 +88,7 @@ def _whole_guess(text: str) -> int | None:
 
 def decimal(raw: Raw, bounds: tuple[float, float], report: Report) -> float | None:
     """A number within the bounds: `7.5`, or `7,5` with fewer than three digits after the comma."""
-    text, (low, high) = words(raw), bounds
-    if raw.kind == "number" and text.endswith("%"):  # a number cell that is formatted so
-        text = f"{Decimal(text[:-1]) / 100:f}"
+    text, (low, high) = raw.number or words(raw), bounds
     plain = _DECIMAL.fullmatch(text)
     if not plain or ("," in text and _GROUPED.fullmatch(text)):  # 1,024 is 1.024 to one and 1024 to another
         guess = _decimal_guess(text)

@@ -45,11 +45,13 @@ class Limits:
 class Raw:
     """One cell as text. `kind` is what a spreadsheet says of it; CSV knows only `text`.
 
-    `formula` is one that was never calculated, `merged` a cell that a merge has swallowed.
+    `formula` is one that was never calculated, `merged` a cell that a merge has swallowed. `number` is what a cell
+    that is shown as a percentage holds.
     """
 
     text: str = ""
     kind: Kind = "text"
+    number: str = ""
 
     @property
     def blank(self) -> bool:
@@ -123,7 +125,7 @@ def column_index(cell: str) -> int:
 
 
 FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # the last four are full-width forms of the first four
-_NEUTRALISED = re.compile(rf"'(?=[{re.escape(FORMULA_STARTS)}])")
+_NEUTRALISED = re.compile(rf"\A'(?=[{re.escape(FORMULA_STARTS)}])")
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ufeff]")
 _BLANKS = re.compile(r"[\u00a0\u2007\u202f\u3000]")
@@ -142,7 +144,7 @@ def clean(text: str) -> str:
         return text.strip()  # most cells, five times as fast
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("_x000D_", "")
     text = _BLANKS.sub(" ", _CONTROLS.sub(" ", text)).strip(_UNSEEN)
-    return _NEUTRALISED.sub("", text, count=1).strip(_UNSEEN)
+    return _NEUTRALISED.sub("", text).strip(_UNSEEN)
 
 
 def neutral(text: str) -> str:

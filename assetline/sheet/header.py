@@ -84,7 +84,7 @@ def _results(texts: tuple[str, ...]) -> range:
     end = start + len(RESULT_COLUMNS)
     while end < len(texts) and PICTURE_COLUMN.fullmatch(header_key(texts[end])):
         end += 1
-    if end < len(texts) and header_key(texts[end]) == header_key(FILES_COLUMN):
+    if end < len(texts) and texts[end] == FILES_COLUMN:  # as we write it: `Channel files` is the producer's own
         end += 1
     return range(start, end)
 

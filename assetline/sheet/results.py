@@ -24,7 +24,7 @@ from assetline.sheet.checked import (
     with_sep_line,
     workbook_extension,
 )
-from assetline.sheet.columns import FILES_COLUMN, RESULT_COLUMNS, header_key
+from assetline.sheet.columns import FILES_COLUMN, RESULT_COLUMNS
 from assetline.sheet.csv_cells import Record, read_text, records
 from assetline.sheet.files import file_kind
 from assetline.sheet.grid import Grid, Limits, neutral
@@ -109,6 +109,7 @@ def write_results(file_name: str, data: bytes, results: Results, limits: Limits 
     if not grid.lines:
         raise SheetError(grid.problems)
     header, _ = find_header(grid)
+    results = replace(results, errors=_of_merges(grid, results) | dict(results.errors))
     stem = own_stem(file_name)
     if kind == "text":
         return f"{stem}.results{text_extension(file_name)}", _in_text(file_name, data, header, results)
@@ -150,6 +151,16 @@ def _errors(problems: Iterable[Problem]) -> dict[int, str]:
     return {number: "\n".join(texts) for number, texts in found.items()}
 
 
+def _of_merges(grid: Grid, results: Results) -> dict[int, str]:
+    """What keeps the rows below the first of merged cells: the error that stands in that one."""
+    return {
+        number: f"held by row {merge.first_row}: {error}"
+        for merge in grid.merges
+        if (error := results.errors.get(merge.first_row))
+        for number in range(merge.first_row + 1, min(merge.last_row, grid.lines[-1].number) + 1)
+    }
+
+
 def _as_many_as_fit(links: Sequence[Link]) -> tuple[Link, ...]:
     if len(links) <= MOST_PICTURE_COLUMNS:
         return tuple(links)
@@ -182,7 +193,7 @@ def _earlier_width(header: Header) -> int:
 
 
 def _had_files(header: Header) -> bool:
-    return bool(header.results) and header_key(header.texts[header.results[-1]]) == header_key(FILES_COLUMN)
+    return bool(header.results) and header.texts[header.results[-1]] == FILES_COLUMN
 
 
 def _earlier(record: Record, header: Header, results: Results) -> list[str]:

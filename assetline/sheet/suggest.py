@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
@@ -52,6 +53,10 @@ def _either(names: list[str]) -> str:
 
 
 def shown(text: str, longest: int = 60) -> str:
-    """A cell's text in quotes, cut where it would fill the screen."""
+    """A cell's text in quotes, cut where it would fill the screen; characters that nobody sees by their number."""
     flat = " ".join(text.split())
+    if not flat.isprintable():
+        flat = "".join(
+            f"[U+{ord(sign):04X}]" if unicodedata.category(sign) == "Cf" else sign for sign in flat[: longest + 1]
+        )
     return f'"{flat}"' if len(flat) <= longest else f'"{flat[: longest - 1]}…"'

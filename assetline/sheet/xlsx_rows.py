@@ -245,7 +245,7 @@ class Cells:
         if isinstance(shown, str):
             return self._moment(float(value), shown)
         if isinstance(shown, Percentage):
-            return Raw(_percent(float(value), shown), "number")
+            return Raw(_percent(float(value), shown), "number", plain(float(value)))
         text = value.strip()
         return Raw(plain(int(text) if text.isdecimal() else float(text), shown or 0), "number")
 

@@ -83,6 +83,12 @@ def test_a_renamed_file_that_is_edited_later_stays_the_same_work(assetline: Asse
     assert "spring-2.csv was known before by its rows" in found.err
 
 
+def test_a_run_that_is_refused_leaves_the_name_to_its_file(assetline: Assetline, ran: str) -> None:
+    assert assetline("run", write("summer.csv", SHEET), "--direct", "--lane", "nowhere").code == 2
+    found = assetline("run", write("summer.csv", EDITED), "--direct", "--json")
+    assert (8, "summer") == (found.json["counts"]["stored"], found.json["campaign"])
+
+
 def test_a_copy_that_was_filled_with_other_rows_is_a_campaign_of_its_own(assetline: Assetline, ran: str) -> None:
     """A template that was run once as it came, and then used."""
     assetline("run", write("summer.csv", SHEET), "--direct")

@@ -81,3 +81,13 @@ def test_a_picture_that_another_run_has_stored_meanwhile_is_at_hand() -> None:
     open_store("assets", settings_).put(asset_key("spring", tent, "png"), b"the picture", PutOptions(metadata={}))
     found = [stored_meanwhile(planning, options, settings_, request) for request in (tent, mug)]
     assert [b"the picture", None] == found
+
+
+def test_a_stored_picture_of_another_request_with_the_same_eight_digits_is_not_taken() -> None:
+    Path("spring.csv").write_text("id,prompt,size\nTENT,a red tent,128x128\n")
+    options, settings_ = RunOptions(lanes=("fpo",), store="assets"), Settings()
+    planning = plan_sheet("spring.csv", options, settings_)
+    [tent] = planning.plan.requests
+    other = PutOptions(metadata={"request-key": tent.request.key[:8] + 56 * "0"})
+    open_store("assets", settings_).put(asset_key("spring", tent, "png"), b"a mug", other)
+    assert stored_meanwhile(planning, options, settings_, tent) is None

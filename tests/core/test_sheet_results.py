@@ -236,3 +236,21 @@ def test_a_row_that_has_never_run_says_so_beside_files_of_others() -> None:
 def test_more_files_than_a_cell_should_hold_are_counted() -> None:
     [facts] = results_of([with_files(outcome(2), *(f"c{n}" for n in range(40)))], link).by_row.values()
     assert (len(facts.files), facts.files[-1].text) == (24, "and 17 more: see the contact sheet")
+
+
+def test_a_column_of_the_producers_own_beside_the_results_keeps_its_cells() -> None:
+    text = b"id;prompt\na;a shoe\nb;a hat\n"
+    name, data = write_results("a.csv", text, results_of([outcome(2), outcome(3)], link))
+    head, *rows = data.decode("utf-8-sig").splitlines()
+    beside = "\n".join([f"{head};Channel files", *(f"{row};mine {row[0]}" for row in rows)])
+    _, again = write_results(name, beside.encode(), results_of([with_files(outcome(2), "feed")], link))
+    assert [row[2] for row in table(again)] == ["Channel files", "mine a", "mine b"]
+
+
+def test_a_row_that_merged_cells_of_another_keep_from_being_run_says_so() -> None:
+    rows = [*ROWS[:2], ["b", "a hat"], ROWS[3]]
+    data = workbook([[*row, "x"] for row in rows], lambda sheet: sheet.merge_cells("C2:C3"))
+    sheet = read_sheet("a.xlsx", data, CATALOGUE)
+    _, written = write_results("a.xlsx", data, results_of([outcome(4)], link, problems=sheet.problems))
+    texts = [[row[3], row[4].partition(":")[0]] for row in sheet_cells("a.xlsx", written)[1:]]
+    assert texts == [["not run", "The cells C2"], ["not run", "held by row 2"], ["stored", ""]]

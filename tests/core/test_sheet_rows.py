@@ -230,3 +230,14 @@ def test_limits_are_settings() -> None:
 def test_the_neutralised_start_of_a_cell_is_undone() -> None:
     rows = read_text("prompt,notes\n'=a shoe,'@home\n'tis a hat,it's\n").rows
     assert [(row.prompt, row.extra["notes"]) for row in rows] == [("=a shoe", "@home"), ("'tis a hat", "it's")]
+
+
+def test_a_character_that_nobody_sees_is_named_where_it_makes_two_ids_look_alike() -> None:
+    problem = read_text("id,prompt\nSKU1,a shoe\nSKU\u200b1,a hat\n").problems[0]
+    assert (problem.code, problem.row) == ("id-characters", 3)
+    assert problem.message.startswith('"SKU[U+200B]1" cannot name a file')
+
+
+def test_quotation_marks_within_a_prompt_stay_also_before_a_sign() -> None:
+    rows = read_text("prompt\nwindow with '-50 %' in red\na mug 'sale' '@home'\n").rows
+    assert [row.prompt for row in rows] == ["window with '-50 %' in red", "a mug 'sale' '@home'"]

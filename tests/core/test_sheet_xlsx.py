@@ -37,6 +37,19 @@ def test_a_percentage_is_text_as_it_is_shown_and_a_number_where_one_belongs() ->
     assert sheet.rows[0].parameters == {"denoise": 0.5}
 
 
+def test_a_percentage_is_the_number_that_the_cell_holds_however_few_digits_it_shows() -> None:
+    def change(sheet) -> None:
+        for cell in ("B2", "B3", "C2", "C3", "D2"):
+            sheet[cell].number_format = "0%"
+
+    rows = [["prompt", "denoise", "steps", "guidance"], ["a shoe", 0.125, 25, "7.5"], ["a hat", 0.005, 0.25, 7]]
+    sheet = read_workbook(rows, change)
+    assert sheet.rows[0].parameters == {"denoise": 0.125, "steps": 25, "cfg": 7.5}
+    assert sheet.rows[1].parameters["denoise"] == 0.005
+    assert told(sheet) == [("not-whole", "C3")]
+    assert sheet.problems[0].fix == "Did you mean 25?"
+
+
 def test_a_seed_beyond_what_number_cells_hold_is_an_error_and_as_text_is_exact() -> None:
     sheet = read_workbook([["prompt", "seed"], ["a shoe", 2**60], ["a hat", str(2**64 - 1)], ["a coat", 2**53]])
     assert told(sheet) == [("number-inexact", "B2")]

@@ -15,6 +15,7 @@ from fakes.replicate_lane import MODELS, Time, lane, ledger_at, planned
 from PIL import Image
 
 from assetline.backends.replicate.backend import ReplicateBackend
+from assetline.backends.replicate.limits import FAILURES_IN_A_ROW
 from assetline.dispatch import Lane
 from assetline.errors import (
     BackendUnavailable,
@@ -168,6 +169,23 @@ async def test_a_throttled_create_is_sent_again_after_the_pause_that_was_asked_f
     assert 1 == bench.api.creates()
     assert ["intent", "submitting", "submitted", "succeeded"] == bench.states()
     assert 2 == bench.ledger.totals("run")[0].attempts
+
+
+@pytest.mark.parametrize("fault", ["429 7", "reset_before"])
+async def test_a_create_that_comes_to_nothing_is_sent_again_also_as_the_one_that_tries_a_model_after_its_rest(
+    bench: Bench, fault: str
+) -> None:
+    """Once it waited for itself for ever, and all others of the model with it."""
+    backend = bench.lane()
+    bench.api.fates.extend([Fate("failed", "Timed out (E6716)")] * FAILURES_IN_A_ROW)
+    for seed in range(FAILURES_IN_A_ROW):
+        with pytest.raises(JobFailed):
+            await backend.generate(planned(seed=seed), 1)
+    bench.api.on("create", fault)
+    async with asyncio.timeout(10):
+        await backend.generate(planned(seed=99), 1)
+    await backend.close()
+    assert FAILURES_IN_A_ROW + 1 == bench.api.creates()
 
 
 @pytest.mark.parametrize("fault", ["401", "402"])

@@ -204,3 +204,34 @@ def test_a_picture_that_another_run_has_stored_serves_who_followed_it_too_late(t
     picture = png(7, (1024, 1024))
     assert two.make("run-1", stored=lambda _: picture) in two.api.held
     two.check(creates=1)
+
+
+async def test_one_whose_prediction_another_has_ended_pays_for_one_of_its_own(two: Two) -> None:
+    """Of two people who run one sheet, one presses Ctrl-C."""
+    two.api._run_s = 60
+    here, there = (lane(two.api.url, two.ledger, two.time, run=run) for run in ("run-1", "run-2"))
+    sent = asyncio.create_task(here.generate(planned(), 1))
+    while not here._parts or not here._parts.attempts.live:  # noqa: ASYNC110  # the fake lives in another thread
+        await asyncio.sleep(0)
+    taken_up = asyncio.create_task(there.generate(planned(), 1))
+    while not there._parts or not there._parts.attempts.live:  # noqa: ASYNC110  # so too
+        await asyncio.sleep(0)
+    sent.cancel()
+    await asyncio.gather(sent, return_exceptions=True)
+    await here.close()
+    two.api._run_s = 1
+    assert (await taken_up).job_id == list(two.api.held)[1]
+    await there.close()
+    two.check(creates=2)
+
+
+def test_a_dead_process_whose_clock_was_ahead_is_not_waited_for_until_that_time(two: Two) -> None:
+    dead = open_ledger(f"sqlite:///{two.folder / 'ledger.db'}", clock=lambda: two.time.wall() + timedelta(hours=1))
+    model = "black-forest-labs/flux-schnell"
+    intent = Intent(planned().request.key, "spring", "run-0", "A", "replicate", model, "", {"prompt": "a"}, 0.003)
+    dead.submitting(dead.reserve(intent, Caps()).id)
+    dead.close()
+    began = two.time.seconds
+    assert [two.make("run-1")] == list(two.api.held)
+    assert two.time.seconds - began < 600
+    two.check(creates=1)

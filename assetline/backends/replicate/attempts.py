@@ -88,10 +88,14 @@ class Attempts:
         """
         self._limits.check()
         sent = await order.prepare()
-        await self._limits.breaker(order.model.name).admit()
+        breaker = self._limits.breaker(order.model.name)
+        is_try = await breaker.admit()
         async with self._few_at_once:
             await self._limits.creates.take(self._limits.check)
-            return await self._to_its_end(self._send(order, sent, after))
+            paid = await self._to_its_end(self._send(order, sent, after))
+        if is_try and paid is None:
+            breaker.leave()  # else it would wait for itself when it comes again
+        return paid
 
     async def _to_its_end(self, work: Coroutine[None, None, PaidAttempt | None]) -> PaidAttempt | None:
         """Between the reservation and the id on the disk nothing is cut off, canceled or not."""
@@ -190,6 +194,7 @@ class Attempts:
 
     async def _recover(self, paid: PaidAttempt) -> PaidAttempt | None:
         """An open attempt, brought to where it is known what became of it. Raises PaidJobFailed: a person must look."""
+        state, since = paid.state, self._clock.now()
         while paid.is_open and paid.state != "submitted":
             if paid.state == "held":
                 raise PaidJobFailed(
@@ -200,17 +205,22 @@ class Attempts:
             if paid.state == "unknown":
                 await self._search.settle(paid, ours=paid.run_id == self._scope.run_id)
             else:
-                await self._outlast(paid)
+                await self._outlast(paid, self._clock.now() - since)
             again = await asyncio.to_thread(self._ledger.get, paid.id)
             if again is None:
                 return None
             paid = again
+            if paid.state != state:
+                state, since = paid.state, self._clock.now()
         return paid
 
-    async def _outlast(self, paid: PaidAttempt) -> None:
-        """An attempt that somebody is busy with, or was when he died: not touched before he must have ended."""
+    async def _outlast(self, paid: PaidAttempt, seen_s: float) -> None:
+        """An attempt that somebody is busy with, or was when he died: not touched before he must have ended.
+
+        It is as old as its date says, or the `seen_s` that it has been looked at here: his clock may be ahead.
+        """
         begun = paid.state == "submitting"
-        age = (self._clock.wall() - paid.state_at).total_seconds()
+        age = max((self._clock.wall() - paid.state_at).total_seconds(), seen_s)
         if age < (self._settings.stale_s if begun else INTENT_STALE_S):
             await self._clock.sleep(LOOK_AGAIN_S)
             return

@@ -203,7 +203,10 @@ class ReplicateBackend:
             await parts.gateway.close()
 
     async def _made(self, parts: _Parts, order: Order) -> Result:
-        """A prediction with outputs: an earlier one whose picture is still there, else the one that is paid, ended."""
+        """A prediction with outputs: an earlier one whose picture is still there, else the one that is paid, ended.
+
+        One of another run that was canceled, as when somebody stops that, makes room for one of this run's own.
+        """
         paid = await parts.attempts.take(order)
         notes: tuple[str, ...] = ()
         if paid.state == "succeeded":
@@ -217,6 +220,9 @@ class ReplicateBackend:
             paid = await parts.attempts.take(order, gone=paid)
         prediction = await parts.follower.end_of(paid, order.model)
         parts.attempts.live.pop(order.request_key, None)
+        if prediction.ending == "canceled" and paid.run_id != self._scope.run_id:
+            log.info("ended by another run, or for it: row=%s prediction=%s", order.row, prediction.id)
+            return await self._made(parts, order)
         if prediction.removed and (data := await asyncio.to_thread(order.stored)):
             return Result(paid, prediction, notes, data)
         return Result(paid, self._with_outputs(prediction, order.model), notes)
