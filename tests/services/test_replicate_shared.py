@@ -14,7 +14,9 @@ from fakes.campaigns import png
 from fakes.fake_replicate import FakeReplicate, Fate
 from fakes.replicate_lane import Time, lane, ledger_at, planned
 
+from assetline.backends.replicate.backend import ReplicateBackend
 from assetline.ledger import Caps, Intent, Ledger, open_ledger
+from assetline.records import Render
 
 pytestmark = pytest.mark.anyio
 HOURS_2 = 7_200.0
@@ -181,15 +183,20 @@ def test_what_a_machine_with_a_wrong_clock_has_paid_for_is_found(two: Two, ahead
     two.check(creates=1)
 
 
-async def test_one_who_stops_leaves_alone_what_another_has_sent(two: Two) -> None:
+async def on_one_prediction(two: Two, *lanes: ReplicateBackend) -> list[asyncio.Task[Render]]:
+    """Lanes that all follow the prediction of the first, which takes a minute."""
     two.api._run_s = 60
+    following: list[asyncio.Task[Render]] = []
+    for one in lanes:
+        following.append(asyncio.create_task(one.generate(planned(), 1)))
+        while not one._parts or not one._parts.attempts.live:  # noqa: ASYNC110  # the fake lives in another thread
+            await asyncio.sleep(0)
+    return following
+
+
+async def test_one_who_stops_leaves_alone_what_another_has_sent(two: Two) -> None:
     here, there = (lane(two.api.url, two.ledger, two.time, run=run) for run in ("run-1", "run-2"))
-    sent = asyncio.create_task(here.generate(planned(), 1))
-    while not here._parts or not here._parts.attempts.live:  # noqa: ASYNC110  # the fake lives in another thread
-        await asyncio.sleep(0)
-    taken_up = asyncio.create_task(there.generate(planned(), 1))
-    while not there._parts or not there._parts.attempts.live:  # noqa: ASYNC110  # so too
-        await asyncio.sleep(0)
+    sent, taken_up = await on_one_prediction(two, here, there)
     taken_up.cancel()
     await asyncio.gather(taken_up, return_exceptions=True)
     await there.close()
@@ -208,14 +215,8 @@ def test_a_picture_that_another_run_has_stored_serves_who_followed_it_too_late(t
 
 async def test_one_whose_prediction_another_has_ended_pays_for_one_of_its_own(two: Two) -> None:
     """Of two people who run one sheet, one presses Ctrl-C."""
-    two.api._run_s = 60
     here, there = (lane(two.api.url, two.ledger, two.time, run=run) for run in ("run-1", "run-2"))
-    sent = asyncio.create_task(here.generate(planned(), 1))
-    while not here._parts or not here._parts.attempts.live:  # noqa: ASYNC110  # the fake lives in another thread
-        await asyncio.sleep(0)
-    taken_up = asyncio.create_task(there.generate(planned(), 1))
-    while not there._parts or not there._parts.attempts.live:  # noqa: ASYNC110  # so too
-        await asyncio.sleep(0)
+    sent, taken_up = await on_one_prediction(two, here, there)
     sent.cancel()
     await asyncio.gather(sent, return_exceptions=True)
     await here.close()
