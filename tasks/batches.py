@@ -1,6 +1,6 @@
 """Several assets in one task run, for fleets so quick that a task run for each would cost more than the pictures.
 
-A task run costs 10 ms of CPU here and 8 ms in Prefect's server beside a busy image pass, whatever it does (3.8.8).
+A task run costs 4 to 9 ms of CPU here and 8 ms in Prefect's server beside a busy image pass, whatever it does (3.8.8).
 Where nothing else is said, each asset has its own as long as pictures come at the pace of real workers.
 """
 

@@ -136,8 +136,7 @@ def _held(remarks: Remarks, grid: Grid, header: Header) -> dict[int, Problem]:
     held: dict[int, Problem] = {}
     for problem in remarks.all():
         if problem.code == "merged-cells":
-            merge = merges[problem.cell]
-            held |= dict.fromkeys(range(merge.first_row + 1, min(merge.last_row, grid.lines[-1].number) + 1), problem)
+            held |= dict.fromkeys(grid.rows_below(merges[problem.cell]), problem)
     return held
 
 

@@ -106,6 +106,10 @@ class Grid:
     others: tuple[str, ...] = ()
     options: Grid | None = None
 
+    def rows_below(self, merge: Merge) -> range:
+        """The rows of a merge that are not its first, down to the last one of the sheet."""
+        return range(merge.first_row + 1, min(merge.last_row, self.lines[-1].number) + 1)
+
 
 def letters(index: int) -> str:
     """The letters of a column: 0 is `A`, 26 is `AA`."""

@@ -157,7 +157,7 @@ def _of_merges(grid: Grid, results: Results) -> dict[int, str]:
         number: f"held by row {merge.first_row}: {error}"
         for merge in grid.merges
         if (error := results.errors.get(merge.first_row))
-        for number in range(merge.first_row + 1, min(merge.last_row, grid.lines[-1].number) + 1)
+        for number in grid.rows_below(merge)
     }
 
 
@@ -196,12 +196,17 @@ def _had_files(header: Header) -> bool:
     return bool(header.results) and header.texts[header.results[-1]] == FILES_COLUMN
 
 
+def unrun(status: Written, error: Written, written: Sequence[Written]) -> list[Written]:
+    """A row that could not be run: why, and the pictures that an earlier run has made of it."""
+    return [status, error, *written[2:]]
+
+
 def _earlier(record: Record, header: Header, results: Results) -> list[str]:
     cells = record.cells
     texts = [cells[index] if index < len(cells) else "" for index in header.results]
     written = in_place(texts, header, results, "") if any(texts) else []
     error = results.errors.get(record.number, "")
-    return [NOT_RUN, error, *written[2:]] if error or not written else written
+    return unrun(NOT_RUN, error, written) if error or not written else written
 
 
 def _in_text(file_name: str, data: bytes, header: Header, results: Results) -> bytes:

@@ -21,7 +21,7 @@ from assetline.sheet.checked_xlsx import AUTHOR, MARKING_FAULTS, OUR_COLOURS, wi
 from assetline.sheet.files import damaged
 from assetline.sheet.grid import Grid, letters
 from assetline.sheet.header import Header
-from assetline.sheet.results import NOT_RUN, Facts, Link, Results, in_place
+from assetline.sheet.results import NOT_RUN, Facts, Link, Results, in_place, unrun
 
 MOST_LINKS = 65_530  # of one worksheet: Excel calls a file with more damaged
 LONGEST_LINK = 2_079  # characters, likewise
@@ -108,7 +108,7 @@ def _earlier(written: list[Link], header: Header, results: Results, number: int)
     """What an earlier run has written; of a row that could not be run now, what is wrong with it."""
     kept = in_place(written, header, results, Link(""))
     error = results.errors.get(number, "")
-    return [Link(NOT_RUN), Link(error), *kept[2:]] if error else kept
+    return unrun(Link(NOT_RUN), Link(error), kept) if error else kept
 
 
 def _together(files: Sequence[Link]) -> Link:
